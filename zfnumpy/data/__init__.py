@@ -1,0 +1,31 @@
+"""Pictures, data sets, and the batches a network learns from; `sketches` draws a set that needs no download."""
+
+import importlib
+
+from .dataset import ImageArray
+from .folders import ImageFolder, open_dataset
+from .images import is_image_name, load_image
+from .loader import Loader
+from .tiny_imagenet import TinyImageNet
+from .transforms import Augment, Preprocessing, mean_colour, mean_image
+
+__all__ = [
+    "Augment",
+    "ImageArray",
+    "ImageFolder",
+    "Loader",
+    "Preprocessing",
+    "TinyImageNet",
+    "is_image_name",
+    "load_image",
+    "mean_colour",
+    "mean_image",
+    "open_dataset",
+    "sketches",
+]
+
+
+def __getattr__(name):
+    if name == "sketches":  # imported when asked for: a program that trains on photographs does not draw
+        return importlib.import_module(".sketches", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,101 @@
+"""What a data set is, and the plainest one: arrays in memory.
+
+A data set is any object with `classes` (a list of names), `labels` ((N,) int64), `len()`, `image(i)` ((H, W, 3) uint8
+RGB), `name(i)` (a str for messages) and `subset(indices)`. Nothing more is asked of one by the loader.
+"""
+
+import copy
+import os
+
+import numpy as np
+
+from ..errors import DataError
+from .images import load_image
+
+NO_PICTURE = "no picture, by its suffix"
+
+
+class DataSet:
+    """What the data sets share. `_rows` names the attributes with one entry a picture, which a subset cuts."""
+
+    _rows = ("labels",)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def subset(self, indices):
+        """Return the pictures at `indices` (integers, a slice or a boolean mask) as a data set of the same classes.
+
+        `skipped`, where there is one, stays with the whole set.
+        """
+        try:
+            rows = np.atleast_1d(np.arange(len(self))[indices])
+        except IndexError as error:
+            raise DataError(f"indices that do not fit a data set of {len(self)} pictures: {error}") from error
+        part = copy.copy(self)
+        part.skipped = []
+        for name in self._rows:
+            whole = getattr(self, name)
+            setattr(part, name, [whole[i] for i in rows] if isinstance(whole, list) else whole[rows])
+        return part
+
+
+class ImageArray(DataSet):
+    """Pictures already in memory: `images` (N, H, W, 3) uint8, `labels` (N,) integers, `classes` their names."""
+
+    _rows = ("labels", "images")
+
+    def __init__(self, images, labels, classes):
+        images = np.asanyarray(images)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise DataError(f"images must be (N, H, W, 3) uint8, got {images.shape} {images.dtype}")
+        self.images = images
+        self.classes = list(classes)
+        self.labels = _checked_labels(labels, len(images), len(self.classes))
+        self.skipped = []
+
+    def image(self, i):
+        return self.images[i]
+
+    def name(self, i):
+        return f"picture {i}"
+
+
+class ImageFiles(DataSet):
+    """Pictures read from `paths` when they are asked for."""
+
+    _rows = ("labels", "paths")
+
+    def image(self, i):
+        """Read picture i: (H, W, 3) uint8 RGB. Raises DataError where the file cannot be read."""
+        return load_image(self.paths[i])
+
+    def name(self, i):
+        return self.paths[i]
+
+
+def files_below(folder):
+    """List the visible files below `folder` as str, in an order that no file system changes."""
+
+    def refuse(error):
+        raise DataError(f"cannot open the folder {error.filename}: {error.strerror or error}") from error
+
+    found = []
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not hidden(name)]
+        found += [os.path.join(parent, name) for name in files if not hidden(name)]
+    return sorted(found)
+
+
+def hidden(name):
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _checked_labels(labels, n_images, n_classes):
+    labels = np.asarray(labels)
+    if labels.shape != (n_images,) or labels.dtype.kind not in "iu":
+        raise DataError(f"labels must be ({n_images},) integers, got {labels.shape} {labels.dtype}")
+    wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
+    if len(wrong):
+        raise DataError(f"label {labels[wrong[0]]} of picture {wrong[0]} lies outside 0..{n_classes - 1}")
+    return labels.astype(np.int64)

@@ -1,0 +1,110 @@
+"""How good a network is on a data set: loss, top-1, top-5, the confusion matrix; one crop an image, or ten."""
+
+import csv
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .errors import DataError
+from .loss import softmax
+from .paths import writable_folder, written_whole
+
+
+@dataclass
+class Evaluation:
+    """What a network got right. confusion (K, K) counts images by true class (row) and predicted class (column)."""
+
+    classes: list
+    confusion: np.ndarray
+    top5: float
+    loss: float
+    skipped: list = field(default_factory=list)
+    crops: int = 1
+
+    @property
+    def count(self):
+        """How many images were evaluated."""
+        return int(self.confusion.sum())
+
+    @property
+    def top1(self):
+        """The share of images whose strongest class is the true one."""
+        return float(np.trace(self.confusion) / self.count)
+
+    def class_accuracy(self):
+        """Return each class's share of right answers (K,); NaN for a class without images."""
+        totals = self.confusion.sum(axis=1)
+        return np.where(totals > 0, np.diag(self.confusion) / np.maximum(totals, 1), np.nan)
+
+    def save(self, folder):
+        """Write evaluation.json, confusion.csv and classes.csv (accuracy a class) into `folder`."""
+        folder = writable_folder(folder)
+        with written_whole(folder / "evaluation.json") as path:
+            Path(path).write_text(json.dumps({"images": self.count, "top1": self.top1, "top5": self.top5,
+                                              "loss": self.loss, "crops": self.crops, "skipped": self.skipped}, indent=1))
+        with written_whole(folder / "confusion.csv") as path, open(path, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["true \\ predicted", *self.classes])
+            writer.writerows([name, *row] for name, row in zip(self.classes, self.confusion.tolist()))
+        with written_whole(folder / "classes.csv") as path, open(path, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["class", "images", "correct", "accuracy"])
+            for name, row, right, share in zip(self.classes, self.confusion, np.diag(self.confusion), self.class_accuracy()):
+                writer.writerow([name, row.sum(), right, f"{share:.4f}"])
+
+
+def evaluate(net, loader, ten_crop=False, progress=iter):
+    """Evaluate a network on a data.Loader's images: an Evaluation.
+
+    ten_crop averages the probabilities of the four corners, the centre and their flips (paper, sec. 3). `progress`
+    wraps the iterable of batches. DataError where the classes do not fit the network's scores.
+    """
+    K = net.shapes[net.output][0]
+    classes = list(loader.dataset.classes)
+    if len(classes) != K:
+        raise DataError(f"the network tells {K} classes apart, the data set has {len(classes)}")
+    confusion, loss, in_top5 = np.zeros((K, K), np.int64), 0.0, 0
+    batches = _ten_crops(loader) if ten_crop else ((x, labels) for x, labels, _ in loader.batches())
+    for x, labels in progress(batches):
+        p = predict(net, x)
+        rows = np.arange(len(labels))
+        confusion += np.bincount(labels * K + p.argmax(axis=1), minlength=K * K).reshape(K, K)
+        in_top5 += int(np.sum(ranks(p, labels) < 5))
+        loss -= float(np.log(np.maximum(p[rows, labels], np.finfo(p.dtype).tiny)).sum())
+    count = int(confusion.sum())
+    if not count:
+        raise DataError("none of the data set's pictures could be read")
+    return Evaluation(classes, confusion, in_top5 / count, loss / count, list(loader.skipped), 10 if ten_crop else 1)
+
+
+def predict(net, x):
+    """Return class probabilities (N, K), NumPy, of prepared inputs (N, 3, H, W), or averaged over (N, crops, 3, H, W)."""
+    crops = x.shape[1] if x.ndim == 5 else 1
+    flat = x.reshape(x.shape[0] * crops, *x.shape[-3:])
+    p = net.ops.to_numpy(softmax(net.scores(net.ops.asarray(flat, dtype=net.dtype))))
+    return p.reshape(x.shape[0], crops, -1).mean(axis=1)
+
+
+def ranks(scores, labels):
+    """Return how many classes score above the true one, (N,); of equal scores the lower class counts as above."""
+    true = scores[np.arange(len(labels)), labels][:, None]
+    before = np.arange(scores.shape[1]) < np.asarray(labels)[:, None]
+    return ((scores > true) | ((scores == true) & before)).sum(axis=1)
+
+
+def _ten_crops(loader):
+    """Yield (x (n, 10, 3, crop, crop), labels) for every batch of a loader's data set, passing over unreadable images."""
+    data, size = loader.dataset, max(1, loader.batch_size // 10)
+    for start in range(0, len(data), size):
+        pictures, labels = [], []
+        for i in range(start, min(start + size, len(data))):
+            try:
+                pictures.append(data.image(i))
+            except DataError as error:
+                loader.skipped.append((data.name(i), str(error)))
+            else:
+                labels.append(data.labels[i])
+        if pictures:
+            yield loader.preprocessing.ten_crop(pictures), np.array(labels)

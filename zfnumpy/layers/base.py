@@ -1,0 +1,75 @@
+"""What every layer is: settings and parameters, and three maps that keep nothing between calls."""
+
+import numpy as np
+
+from ..errors import ShapeError
+
+INITS = ("he", "paper")
+
+
+class Layer:
+    """One node's work. A subclass names its settings and writes `output_shape`, `forward`, `backward` and `project`.
+
+    forward(*inputs) -> (y, cache): cache is what backward needs, nothing else is kept.
+    backward(dy, cache) -> (dx, grads): the gradient of the input and of each parameter; `dx` a tuple for several inputs.
+    project(r, cache, rule) -> r: carry a reconstruction down; the same as backward's dx but where a rule says otherwise.
+
+    `keeps` says which array a cache holds on to, so that a network knows what its tape already stores: "input",
+    "output" or None.
+    """
+
+    settings = ()            # names of the constructor's arguments, which are attributes too: what a checkpoint stores
+    keeps = None
+    inputs = 1               # how many inputs it takes; None: any number
+
+    def __init__(self):
+        self.ops = None
+        self.params = {}
+
+    def build(self, ops, shapes, dtype, rng, init):
+        """Take the backend, make the parameters for inputs of `shapes` (without N) and return the output's shape."""
+        self.ops = ops
+        return self.output_shape(*shapes)
+
+    def output_shape(self, shape):
+        """Return the output's shape for an input of `shape`, both without N."""
+        return shape
+
+    def forward(self, x, train=False, rng=None):
+        raise NotImplementedError
+
+    def backward(self, dy, cache, need_dx=True, need_grads=True):
+        raise NotImplementedError
+
+    def project(self, r, cache, rule):
+        """Carry r down; a linear layer does as its gradient does."""
+        return self.backward(r, cache, need_grads=False)[0]
+
+    def replay(self, cache, *inputs):
+        """Return the output again from the same inputs and what the first pass left in its cache."""
+        return self.forward(*inputs)[0]
+
+    def window(self):
+        """Return (size, stride, pad) as pairs where the layer looks through a window, else None."""
+        return None
+
+    def describe(self):
+        """Return the layer and its settings as one would write them."""
+        square = {name: v[0] if isinstance(v := getattr(self, name), tuple) and v[0] == v[1] else v for name in self.settings}
+        values = ", ".join(f"{name}={value!r}" for name, value in square.items())
+        return f"{type(self).__name__}({values})"
+
+
+def initial_weight(shape, fan_in, ops, dtype, rng, init):
+    """Draw a weight: "he" N(0, 2/fan_in), for inputs of about ±1; "paper" N(0, 1e-2²), for inputs of about ±128."""
+    if init not in INITS:
+        raise ShapeError(f"there is no initialization {init!r}; use one of {', '.join(INITS)}")
+    std = np.sqrt(2 / fan_in) if init == "he" else 1e-2
+    return ops.asarray((std * rng.standard_normal(shape, dtype=np.float32)).astype(dtype))
+
+
+def feature_maps(shape, layer):
+    """Return (C, H, W), or refuse an input that has been flattened already."""
+    if len(shape) != 3:
+        raise ShapeError(f"{type(layer).__name__} needs feature maps (C, H, W), got an input of shape {tuple(shape)}")
+    return shape

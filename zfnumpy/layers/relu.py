@@ -1,0 +1,21 @@
+"""ReLU, the one layer where the three ways of looking inside a network differ."""
+
+from .base import Layer
+
+
+class ReLU(Layer):
+    """max(x, 0). The mask [x > 0] is read from the output, which the next layer mostly keeps anyway."""
+
+    keeps = "output"
+
+    def forward(self, x, train=False, rng=None):
+        y = self.ops.relu(x)
+        return y, y
+
+    def backward(self, dy, y, need_dx=True, need_grads=True):
+        """Return dy·[x>0]. A cache of None says that a max pool above has applied the mask already."""
+        return (dy if y is None else self.ops.relu_backward(dy, y)), {}
+
+    def project(self, r, y, rule):
+        """Carry r down by the rule: gradient r·[x>0], deconvnet r·[r>0], guided r·[x>0]·[r>0] (paper, sec. 2.1)."""
+        return r if y is None and rule == "gradient" else self.ops.relu_backward(r, y, rule)

@@ -1,0 +1,309 @@
+"""A network: an ordered list of named nodes, one loop forward over them and one sweep back.
+
+    net = Network([("conv1", Conv2d(16, 3)), ("relu1", ReLU()),
+                   ("left", Conv2d(8, 1), "relu1"), ("right", Conv2d(8, 3, pad=1), "relu1"),
+                   ("both", Concatenate(), ["left", "right"]),
+                   ("gap", GlobalAvgPool()), ("fc", Linear(10))], input_shape=(3, 32, 32), ops=ops)
+
+A node is (name, layer) and takes the node before it, or (name, layer, inputs) and takes the nodes it names ("input" is
+the image). The last node's output are the class scores. The graph stays as it is written; what is computed together
+(a convolution and its ReLU), and what the tape need not store, is decided here in `_plan`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import DTypeError, NodeError, ShapeError
+from .layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
+from .loss import softmax
+from .receptive import receptive_fields
+from .shapes import FLOATS
+
+INPUT = "input"
+
+
+class Node(NamedTuple):
+    name: str
+    layer: Layer
+    inputs: tuple
+
+
+class Tape:
+    """What one forward pass left for the way back: each node's cache, and the node outputs that those caches hold."""
+
+    def __init__(self, x):
+        self.caches = {}
+        self.values = {INPUT: x}
+
+    @property
+    def batch(self):
+        """The number of images N of the pass."""
+        return self.values[INPUT].shape[0]
+
+
+class Network:
+    """A feed-forward graph of layers on one backend.
+
+    input_shape (C, H, W); dtype "float32" or "float64"; `init` "he" or "paper" (see layers.base); `seed` draws the
+    weights and starts the network's own generator, which dropout uses. `preprocessing` turns images into inputs
+    (data.Preprocessing), `classes` names the scores. Raises ShapeError or NodeError, naming the node, where the graph
+    does not fit together.
+    """
+
+    def __init__(self, nodes, input_shape, ops, seed=0, dtype="float32", init="he", name="network",
+                 preprocessing=None, classes=None):
+        if str(np.dtype(dtype)) not in FLOATS:
+            raise DTypeError(f"a network is float32 or float64, got {dtype}")
+        self.ops, self.name, self.init, self.dtype = ops, name, init, np.dtype(dtype)
+        self.input_shape = tuple(input_shape)
+        self.preprocessing, self.classes = preprocessing, classes
+        self.nodes = _named(nodes)
+        self.frozen = frozenset()
+        self.rng = np.random.default_rng([seed, 1])
+        self.params, self.shapes = {}, {INPUT: self.input_shape}
+        draw = np.random.default_rng([seed, 0])
+        for name, layer, inputs in self.nodes.values():
+            try:
+                shape = layer.build(ops, [self.shapes[i] for i in inputs], self.dtype, draw, init)
+            except ShapeError as error:
+                raise ShapeError(f"{name}: {error}") from None
+            self.shapes[name] = shape
+            self.params.update({f"{name}.{key}": value for key, value in layer.params.items()})
+        self._plan()
+
+    def _plan(self):
+        """Decide what runs together and what a tape keeps."""
+        readers = {name: [] for name in (INPUT, *self.nodes)}
+        for node in self.nodes.values():
+            for source in node.inputs:
+                readers[source].append(node.name)
+        self.output = next(reversed(self.nodes))
+        unread = [name for name in self.nodes if not readers[name] and name != self.output]
+        if unread:
+            raise NodeError(f"nothing reads {', '.join(unread)}; only the last node, {self.output}, may be an end")
+        self._readers = {name: len(names) for name, names in readers.items()}
+        self._fused, self._masked_above = {}, set()      # conv or linear → its ReLU; ReLUs whose mask a max pool applies
+        for name, node in self.nodes.items():
+            if len(readers[name]) != 1:
+                continue
+            reader = self.nodes[readers[name][0]]
+            if isinstance(node.layer, (Conv2d, Linear)) and type(reader.layer) is ReLU:
+                self._fused[name] = reader.name
+            if type(node.layer) is ReLU and type(reader.layer) is MaxPool2d:
+                self._masked_above.add(name)
+        self._kept = {INPUT}
+        for name, node in self.nodes.items():
+            if node.layer.keeps == "input":
+                self._kept.update(node.inputs)
+            if node.layer.keeps == "output":
+                self._kept.add(readers[name][0] if name in self._masked_above else name)
+        self._fields = receptive_fields(self.nodes.values(), self.input_shape)
+
+    # ---- forward ----------------------------------------------------------------------------------------------------
+
+    def steps(self, x, train=False, tape=None, want=()):
+        """Run the network on x (N, C, H, W), yielding (name, output) node by node; fills `tape` if one is given.
+
+        A convolution that runs together with its ReLU comes out rectified, unless it is named in `want`.
+        """
+        self._check_input(x)
+        values, readers = {INPUT: x}, dict(self._readers)
+        for name, layer, inputs in self.nodes.values():
+            fused = self._fused.get(name) if name not in want else None
+            if name not in values:                                   # else its convolution has made it already
+                if fused:
+                    y, cache = layer.forward(values[inputs[0]], relu=True)
+                    values[fused] = y
+                    if tape is not None:
+                        tape.caches[fused] = None if fused in self._masked_above else y
+                elif tape is not None and isinstance(layer, MaxPool2d) and inputs[0] in self._masked_above:
+                    y, cache = layer.forward(values[inputs[0]], rectified=True)
+                else:
+                    y, cache = layer.forward(*(values[i] for i in inputs), train=train, rng=self.rng)
+                    if name in self._masked_above:
+                        cache = None
+                values[name] = y
+                if tape is not None:
+                    tape.caches[name] = cache
+            if tape is not None and name in self._kept:
+                tape.values[name] = values[name]
+            yield name, values[name]
+            if fused:
+                del values[name]                                     # what it holds is its ReLU's output
+            for source in inputs:
+                readers[source] -= 1
+                if not readers[source]:
+                    values.pop(source, None)
+
+    def forward(self, x, train=False):
+        """Map x (N, C, H, W) to class scores (N, K), before any softmax, and the tape; `train` turns dropout on."""
+        tape = Tape(x)
+        for _, y in self.steps(x, train, tape):
+            scores = y
+        return scores, tape
+
+    def scores(self, x):
+        """Map x (N, C, H, W) to class scores (N, K), keeping nothing."""
+        for _, y in self.steps(x):
+            scores = y
+        return scores
+
+    def probabilities(self, x):
+        """Map x (N, C, H, W) to class probabilities (N, K): the softmax of the scores."""
+        return softmax(self.scores(x))
+
+    def activations(self, x, names):
+        """Return {name: output (N, ...)} of the named nodes for x (N, C, H, W)."""
+        names = [names] if isinstance(names, str) else list(names)
+        for name in names:
+            self.node(name)
+        found = {}
+        for name, y in self.steps(x, want=names):
+            if name in names:
+                found[name] = y
+            if len(found) == len(set(names)):
+                break
+        return {name: found[name] for name in names}
+
+    def value(self, name, tape):
+        """Return the output of a node in the pass that made `tape`, computed again where the tape does not hold it."""
+        if name in tape.values:
+            return tape.values[name]
+        node = self.node(name)
+        return node.layer.replay(tape.caches[name], *(self.value(i, tape) for i in node.inputs))
+
+    # ---- backward ---------------------------------------------------------------------------------------------------
+
+    def sweep(self, start, r, step):
+        """Carry r from the output of node `start` down to the image; step(node, r) takes it below one node.
+
+        A step returns what arrives at the node's input, or a tuple for several inputs, or None to stop there. What
+        reaches one node by several ways adds up. Returns what arrives at the image, None if nothing does.
+        """
+        arriving, below = {start: r}, list(self.nodes)
+        for name in reversed(below[:below.index(start) + 1]):
+            if name not in arriving:
+                continue
+            parts = step(self.nodes[name], arriving.pop(name))
+            for source, part in zip(self.nodes[name].inputs, parts if isinstance(parts, tuple) else (parts,)):
+                if part is not None:
+                    arriving[source] = arriving[source] + part if source in arriving else part
+        return arriving.get(INPUT)
+
+    def backward(self, dscores, tape):
+        """Return {"conv1.weight": gradient, …} for the gradient of the loss by the scores, dscores (N, K).
+
+        The tape is not used up. Frozen nodes get no gradients, and nothing is computed below the lowest that does.
+        """
+        if dscores.shape != (tape.batch, *self.shapes[self.output]):
+            raise ShapeError(f"backward: dscores must have shape {(tape.batch, *self.shapes[self.output])}, "
+                             f"got {tuple(dscores.shape)}")
+        grads, trained = {}, {INPUT: False}
+        for node in self.nodes.values():
+            own = bool(node.layer.params) and node.name not in self.frozen
+            trained[node.name] = own or any(trained[i] for i in node.inputs)
+
+        def step(node, dy):
+            if not trained[node.name]:
+                return None
+            need_dx = any(trained[i] for i in node.inputs)
+            own = bool(node.layer.params) and node.name not in self.frozen
+            dx, found = node.layer.backward(dy, tape.caches[node.name], need_dx=need_dx, need_grads=own)
+            grads.update({f"{node.name}.{key}": value for key, value in found.items()})
+            return dx if need_dx else None
+
+        self.sweep(self.output, dscores, step)
+        return {name: grads[name] for name in self.params if name in grads}
+
+    def project(self, start, r, tape, rule="deconvnet"):
+        """Carry r, shaped like the output of node `start`, down to the pixels by a rule: (N, C, H, W)."""
+
+        def step(node, r):
+            cache = tape.caches[node.name]
+            if node.name == start and start in self._masked_above:   # the pool that holds its mask is above the start
+                cache = self.value(start, tape)
+            return node.layer.project(r, cache, rule)
+
+        return self.sweep(start, r, step)
+
+    # ---- parts ------------------------------------------------------------------------------------------------------
+
+    def node(self, name):
+        """Return the node of that name, or raise a NodeError that lists the names there are."""
+        if name not in self.nodes:
+            raise NodeError(f"{self.name} has no layer {name!r}; it has {', '.join(self.nodes)}")
+        return self.nodes[name]
+
+    def freeze(self, names):
+        """Train every node but these from now on; NodeError for a name without parameters."""
+        for name in names:
+            if not self.node(name).layer.params:
+                having = [n for n, node in self.nodes.items() if node.layer.params]
+                raise NodeError(f"{name} has no parameters to freeze; {', '.join(having)} have")
+        self.frozen = frozenset(names)
+
+    def receptive_field(self, name):
+        """Return the ReceptiveField of a node's units in the image."""
+        return self._fields[self.node(name).name]
+
+    def prepare(self, images):
+        """Turn uint8 pictures (H, W, 3) of any sizes into x (N, 3, H, W) as this network was trained."""
+        if self.preprocessing is None:
+            raise ShapeError(f"{self.name} has no preprocessing: set net.preprocessing = zf.data.Preprocessing(…)")
+        return self.ops.asarray(self.preprocessing(images), dtype=self.dtype)
+
+    def _check_input(self, x):
+        first = next(iter(self.nodes))
+        if getattr(x, "dtype", None) != self.dtype:
+            raise DTypeError(f"{first} expects {self.dtype}, got {getattr(x, 'dtype', type(x).__name__)}; "
+                             f"use net.prepare(images) or x.astype('{self.dtype}')")
+        if x.ndim != 4:
+            raise ShapeError(f"{first} expects x (N, {', '.join(map(str, self.input_shape))}), got shape {tuple(x.shape)}")
+        if x.shape[1] != self.input_shape[0]:
+            raise ShapeError(f"{first} expects {self.input_shape[0]} channels, got {x.shape[1]}")
+        fixed = any(isinstance(node.layer, Flatten) for node in self.nodes.values())
+        if fixed and tuple(x.shape[2:]) != self.input_shape[1:]:
+            raise ShapeError(f"{first} expects images of {self.input_shape[1]}×{self.input_shape[2]} pixels, "
+                             f"got {x.shape[2]}×{x.shape[3]}")
+
+    def __str__(self):
+        """A table: node, layer, output shape, parameters, receptive field."""
+        rows = [("node", "layer", "output", "parameters", "sees")]
+        rows.append((INPUT, "", _shape_text(self.input_shape), "", ""))
+        for name, layer, inputs in self.nodes.values():
+            count = sum(p.size for p in layer.params.values())
+            before = rows[-1][0]
+            text = layer.describe() + ("" if inputs == (before,) else f" of {', '.join(inputs)}")
+            field = self._fields[name]
+            rows.append((name, text, _shape_text(self.shapes[name]), f"{count:,}" if count else "", str(field)))
+        total = sum(p.size for p in self.params.values())
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        lines = ["  ".join((cell.rjust if i == 3 else cell.ljust)(w) for i, (cell, w) in enumerate(zip(row, widths))).rstrip()
+                 for row in rows]
+        return "\n".join([f"{self.name}: {total:,} parameters, {self.dtype}, {self.ops.name}", *lines])
+
+
+def _shape_text(shape):
+    return " × ".join(map(str, shape))
+
+
+def _named(nodes):
+    """Return {name: Node} of a list of (name, layer[, inputs]), each input being an earlier node."""
+    found, before = {}, INPUT
+    for entry in nodes:
+        name, layer, inputs = (*entry, before)[:3] if len(entry) == 2 else entry
+        inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        if name in found or name == INPUT:
+            raise NodeError(f"two nodes are named {name!r}; names must differ, and {INPUT!r} is the image")
+        missing = [i for i in inputs if i not in found and i != INPUT]
+        if missing:
+            raise NodeError(f"{name} reads {', '.join(missing)}, which no earlier node is named; "
+                            f"there are {', '.join((INPUT, *found))}")
+        if not inputs or (layer.inputs is not None and len(inputs) != layer.inputs):
+            raise NodeError(f"{name}: {type(layer).__name__} takes {layer.inputs or 'one or more'} inputs, got {len(inputs)}")
+        found[name] = Node(name, layer, inputs)
+        before = name
+    if not found:
+        raise NodeError("a network needs at least one node")
+    return found

@@ -1,0 +1,206 @@
+"""Matrix products: a register-tiled micro-kernel, the block product around it, and C = A B in parallel.
+
+The micro-kernel keeps an MR×NR block of C in vector registers and adds one rank-1 update a step: NV vector loads of B,
+MR broadcasts of A, MR*NV fused multiply-adds. B comes packed in panels of NR columns, (kc, NR) each, so that its loads
+are aligned runs; A is read where it lies, by its strides, since each of its values serves a whole vector row.
+
+Every entry of C is summed in the same order whatever the number of threads: the work is split over blocks of C, never
+over the summed index.
+"""
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+from ._numba_jit import kernel
+
+
+def _host():
+    """Return (bytes in a vector, rows, vectors a row) of the register tile for this processor."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64, 12, 2                  # 24 of 32 registers accumulate
+    if features.get("avx") and features.get("fma"):
+        return 32, 6, 2                   # 12 of 16
+    return 16, 6, 2                       # NEON, SSE
+
+
+VECTOR, MR, NV = _host()
+PANEL = VECTOR * NV                       # bytes of a panel's row: NR = PANEL // itemsize columns
+KC = 256                                  # depth of a packed panel: KC * PANEL bytes stay in the first-level cache
+
+
+def _micro_kernel_in_python(kc, a, ao, ars, acs, b, bo, c, co, ldc, add):
+    nr = PANEL // c.itemsize
+    for i in range(MR):
+        for j in range(nr):
+            total = c[co + i * ldc + j] if add else c.dtype.type(0)
+            for k in range(kc):
+                total += a[ao + i * ars + k * acs] * b[bo + k * nr + j]
+            c[co + i * ldc + j] = total
+
+
+@intrinsic
+def _micro_kernel_in_registers(typing, kc, a, ao, ars, acs, b, bo, c, co, ldc, add):
+    """C[MR, NR] (+)= Σ_k A[i, k] B[k, j], with A at ao + i*ars + k*acs, B at bo + k*NR + j, C at co + i*ldc + j."""
+    index = types.intp
+    signature = types.void(index, a, index, index, index, b, index, c, index, index, index)
+    arrays = a, b, c
+
+    def codegen(context, builder, _, args):
+        kc, a, ao, ars, acs, b, bo, c, co, ldc, add = args
+        scalar, lanes = (ir.FloatType(), VECTOR // 4) if arrays[2].dtype == types.float32 else (ir.DoubleType(), VECTOR // 8)
+        i64, i32, vector = ir.IntType(64), ir.IntType(32), ir.VectorType(scalar, lanes)
+
+        def number(value):
+            return ir.Constant(i64, value)
+
+        def start(kind, value, offset):
+            return builder.gep(context.make_array(kind)(context, builder, value).data, [offset])
+
+        def vector_at(pointer, offset):
+            return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+
+        def load(pointer):
+            value = builder.load(pointer)
+            value.align = scalar.get_abi_alignment(context.target_data)
+            return value
+
+        def store(value, pointer):
+            builder.store(value, pointer).align = scalar.get_abi_alignment(context.target_data)
+
+        pa, pb, pc = (start(*each) for each in zip(arrays, (a, b, c), (ao, bo, co)))
+        name = f"llvm.fma.v{lanes}f{32 if lanes * 4 == VECTOR else 64}"
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+        undefined, zero = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * lanes)
+        first_lane = ir.Constant(ir.VectorType(i32, lanes), [0] * lanes)
+        rows = [builder.mul(ars, number(i)) for i in range(MR)]
+        tile = [(i, j) for i in range(MR) for j in range(NV)]
+
+        before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("done")
+        builder.cbranch(builder.icmp_signed(">", kc, number(0)), loop, done)
+        builder.position_at_end(loop)
+        k = builder.phi(i64)
+        k.add_incoming(number(0), before)
+        sums = {at: builder.phi(vector) for at in tile}
+        column = builder.gep(pa, [builder.mul(k, acs)])
+        row = builder.gep(pb, [builder.mul(k, number(lanes * NV))])
+        panel = [load(vector_at(row, number(j * lanes))) for j in range(NV)]
+        totals = {}
+        for i in range(MR):
+            value = builder.load(builder.gep(column, [rows[i]]))
+            broadcast = builder.shuffle_vector(builder.insert_element(undefined, value, ir.Constant(i32, 0)),
+                                               undefined, first_lane)
+            for j in range(NV):
+                totals[i, j] = builder.call(fma, [broadcast, panel[j], sums[i, j]])
+        following = builder.add(k, number(1))
+        k.add_incoming(following, loop)
+        for at in tile:
+            sums[at].add_incoming(zero, before)
+            sums[at].add_incoming(totals[at], loop)
+        builder.cbranch(builder.icmp_signed("<", following, kc), loop, done)
+
+        builder.position_at_end(done)
+        results = {at: builder.phi(vector) for at in tile}
+        for at in tile:
+            results[at].add_incoming(zero, before)
+            results[at].add_incoming(totals[at], loop)
+        with builder.if_else(builder.icmp_signed("!=", add, number(0))) as branches:
+            for accumulate, branch in zip((True, False), branches):
+                with branch:
+                    for i, j in tile:
+                        place = vector_at(pc, builder.add(builder.mul(ldc, number(i)), number(j * lanes)))
+                        store(builder.fadd(load(place), results[i, j]) if accumulate else results[i, j], place)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+micro_kernel = _micro_kernel_in_python if config.DISABLE_JIT else _micro_kernel_in_registers
+
+
+@kernel()
+def multiply_block(a, ao, ars, acs, rows, b, kc, width, c, co, ldc, add, edge, corner):
+    """C[rows, width] (+)= A[rows, kc] B[kc, width] for one packed block of B.
+
+    Blocks that are not whole go by way of `edge` (MR*KC, A's last rows with zeros below) and `corner` (MR*NR of C), so
+    that the micro-kernel never reads or writes past what is there.
+    """
+    nr = PANEL // c.itemsize
+    for i in range(0, rows, MR):
+        height = min(MR, rows - i)
+        whole = height == MR
+        if not whole:
+            for k in range(kc):
+                for r in range(height):
+                    edge[k * MR + r] = a[ao + (i + r) * ars + k * acs]
+                for r in range(height, MR):
+                    edge[k * MR + r] = 0
+        for j in range(0, width, nr):
+            if whole and j + nr <= width:
+                micro_kernel(kc, a, ao + i * ars, ars, acs, b, j * kc, c, co + i * ldc + j, ldc, add)
+                continue
+            if whole:
+                micro_kernel(kc, a, ao + i * ars, ars, acs, b, j * kc, corner, 0, nr, 0)
+            else:
+                micro_kernel(kc, edge, 0, 1, MR, b, j * kc, corner, 0, nr, 0)
+            for r in range(height):
+                at = co + (i + r) * ldc + j
+                for q in range(min(nr, width - j)):
+                    c[at + q] = corner[r * nr + q] + (c[at + q] if add else 0)
+
+
+@kernel()
+def pack_matrix(b, bo, brs, bcs, kc, width, out):
+    """Pack B[kc, width], at bo + k*brs + j*bcs, into panels of NR columns, the last one filled up with zeros."""
+    nr = PANEL // b.itemsize
+    for j in range(0, width, nr):
+        n, o = min(nr, width - j), j * kc
+        for k in range(kc):
+            s = bo + k * brs + j * bcs
+            if bcs == 1:
+                for q in range(n):
+                    out[o + k * nr + q] = b[s + q]
+            else:
+                for q in range(n):
+                    out[o + k * nr + q] = b[s + q * bcs]
+            for q in range(n, nr):
+                out[o + k * nr + q] = 0
+
+
+@kernel(parallel=True)
+def gemm(a, ars, acs, b, brs, bcs, M, N, K, c, threads):
+    """C (M, N) = A (M, K) B (K, N), A and B by their strides in elements, C contiguous.
+
+    Work is dealt out in blocks of 20 MR rows by 4 NR columns: a packed block of B (KC × 4 NR) stays in the second-level
+    cache while the rows of A stream past it.
+    """
+    nr = PANEL // c.itemsize
+    high, wide = 20 * MR, 4 * nr
+    down, across = (M + high - 1) // high, (N + wide - 1) // wide
+    for t in numba.prange(threads):
+        panels = np.empty(KC * wide, c.dtype)
+        edge, corner = np.empty(MR * KC, c.dtype), np.empty(MR * nr, c.dtype)
+        for q in range(down * across * t // threads, down * across * (t + 1) // threads):
+            j, i = q // down * wide, q % down * high
+            rows, width = min(high, M - i), min(wide, N - j)
+            for k in range(0, K, KC):
+                kc = min(KC, K - k)
+                pack_matrix(b, k * brs + j * bcs, brs, bcs, kc, width, panels)
+                multiply_block(a, i * ars + k * acs, ars, acs, rows, panels, kc, width, c, i * N + j, N, k, edge, corner)
+
+
+@kernel(parallel=True)
+def few_rows(x, w, y, rows, features, outs, threads):
+    """y (rows, outs) = x (rows, features) wᵀ for few rows: each weight is read once, and no panel is worth packing."""
+    for t in numba.prange(threads):
+        for o in range(outs * t // threads, outs * (t + 1) // threads):
+            for n in range(rows):
+                total = y.dtype.type(0)
+                for k in range(features):
+                    total += w[o * features + k] * x[n * features + k]
+                y[n * outs + o] = total

@@ -1,0 +1,43 @@
+"""The `kernel` decorator: numba's jit with a disk cache that any edit of any kernel file invalidates.
+
+Numba's own cache looks at the file a kernel stands in and not at the files of the functions it calls, so a stale kernel
+could pass the tests; here the cache folder's name is a hash of all kernel sources. It lies in the user's cache folder,
+so a read-only installation caches too. A cache folder named by NUMBA_CACHE_DIR is respected.
+"""
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+
+import numba
+from numba.core import config
+
+from ..paths import cache_folder
+
+# Sums may be reordered and multiply-adds fused, but NaN and infinity keep their meaning: training relies on seeing them.
+FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+
+
+@functools.cache
+def kernel_cache():
+    """Return the folder of compiled kernels, named by a hash of every kernel source beside this file."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("_numba_*.py")):
+        digest.update(path.read_bytes())
+    root = config.CACHE_DIR or os.environ.get("NUMBA_CACHE_DIR") or cache_folder("kernels")
+    return Path(root) / digest.hexdigest()[:16]
+
+
+def kernel(parallel=False):
+    """Compile a function of plain loops with numba: cached on disk, without the interpreter's lock, numpy's error model."""
+
+    def compiled(function):
+        before, config.CACHE_DIR = config.CACHE_DIR, str(kernel_cache())     # read when the cache is made, which is now
+        try:
+            return numba.njit(function, cache=True, nogil=True, parallel=parallel, fastmath=FASTMATH,
+                              error_model="numpy")
+        finally:
+            config.CACHE_DIR = before
+
+    return compiled

@@ -1,0 +1,41 @@
+"""The operations on a GPU through CuPy: the reference on CuPy's arrays."""
+
+from ..errors import BackendError
+from .reference import Ops
+
+INSTALL = "pip install cupy-cuda12x (CUDA 12) or cupy-cuda13x (CUDA 13)"
+
+
+def gpu_answers():
+    """Tell whether CuPy is installed and finds a device."""
+    try:
+        import cupy
+
+        return cupy.cuda.runtime.getDeviceCount() > 0
+    except Exception:    # CuPy raises its own errors for a missing driver: whatever it is, there is no device to use
+        return False
+
+
+class CupyOps(Ops):
+    """The reference's operations on CuPy arrays."""
+
+    name = "cupy"
+
+    def __init__(self):
+        try:
+            import cupy
+        except ImportError as error:
+            raise BackendError(f"the cupy backend needs CuPy, which is not installed: {INSTALL}") from error
+        try:
+            devices = cupy.cuda.runtime.getDeviceCount()
+        except Exception as error:
+            raise BackendError(f"CuPy {cupy.__version__} finds no GPU ({error}); check the driver with nvidia-smi") from error
+        if not devices:
+            raise BackendError(f"CuPy {cupy.__version__} finds no GPU; check the driver with nvidia-smi")
+        super().__init__(cupy)
+
+    def to_numpy(self, array):
+        return self.xp.asnumpy(array)
+
+    def synchronize(self):
+        self.xp.cuda.get_current_stream().synchronize()

@@ -1,0 +1,243 @@
+"""What every backend can do: the operations by name, what they take and give, and the checks of their arguments.
+
+A method here says what an operation means, refuses arguments that do not fit, and hands over to the method of the same
+name with an underscore, which a backend provides: plain NumPy in `reference`, jit kernels in `numba_ops`, a GPU in
+`cupy_ops`. Linear operations stand beside their adjoints.
+
+Shapes use N images, C channels, F filters, H×W pixels, KH×KW windows and OH×OW outputs. Arrays are float32 or float64,
+all of one call alike, and come back in the same dtype; inputs are never changed in place, save by the two updates
+that say so. `stride` and `pad` are ints or (vertical, horizontal) pairs. Wrong shapes raise ShapeError, wrong
+dtypes DTypeError.
+"""
+
+from ..errors import ShapeError
+from ..shapes import (
+    check_dims,
+    check_floats,
+    check_shape,
+    conv_window,
+    pair,
+    pool_window,
+    transpose_output_shape,
+    window,
+)
+
+RULES = ("gradient", "deconvnet", "guided")
+
+
+class OpsFace:
+    """The operations of a backend; `xp` is its array module and `name` what get_ops calls it."""
+
+    name = None
+    xp = None
+
+    # ---- arrays -----------------------------------------------------------------------------------------------------
+
+    def asarray(self, array, dtype=None):
+        """Return `array` as an array of this backend, copying only where it must."""
+        return self.xp.asarray(array, dtype=dtype)
+
+    def to_numpy(self, array):
+        """Return an array of this backend as a NumPy array: the one place where results come back to the host."""
+        return array
+
+    def synchronize(self):
+        """Wait until everything asked of the device is done (a no-op on the processor)."""
+
+    # ---- convolution and its adjoints -------------------------------------------------------------------------------
+
+    def im2col(self, x, size, stride=1, pad=0):
+        """Lay the windows of x (N, C, H, W) out as columns (N, C*KH*KW, OH*OW), zero where a window leaves the image."""
+        check_floats("im2col", x=x)
+        return self._im2col(x, window("im2col", x.shape, size, stride, pad))
+
+    def col2im(self, cols, x_shape, size, stride=1, pad=0):
+        """Add columns (N, C*KH*KW, OH*OW) back into images of x_shape: the adjoint of im2col."""
+        check_floats("col2im", cols=cols)
+        win = window("col2im", x_shape, size, stride, pad)
+        check_shape("col2im", cols, "cols", (win.N, win.C * win.KH * win.KW, win.OH * win.OW))
+        return self._col2im(cols, win)
+
+    def conv2d(self, x, weight, bias=None, stride=1, pad=0, groups=1, relu=False):
+        """Correlate x (N, C, H, W) with weight (F, C/groups, KH, KW) and add bias (F,): y (N, F, OH, OW).
+
+        OH = floor((H + 2 pad - KH) / stride) + 1. Group g sees its C/groups channels and makes its F/groups maps.
+        `relu` rectifies y in the same pass.
+        """
+        check_floats("conv2d", x=x, weight=weight, bias=bias)
+        win = conv_window("conv2d", x.shape, weight.shape, stride, pad, groups)
+        if bias is not None:
+            check_shape("conv2d", bias, "bias", (weight.shape[0],))
+        return self._conv2d(x, weight, bias, win, groups, relu)
+
+    def conv2d_input_grad(self, dy, weight, x_shape, stride=1, pad=0, groups=1):
+        """Carry dy (N, F, OH, OW) back to the input of conv2d: dx of x_shape, the adjoint of conv2d in x."""
+        check_floats("conv2d_input_grad", dy=dy, weight=weight)
+        win = conv_window("conv2d_input_grad", x_shape, weight.shape, stride, pad, groups)
+        check_shape("conv2d_input_grad", dy, "dy", (win.N, weight.shape[0], win.OH, win.OW))
+        return self._conv2d_input_grad(dy, weight, win, groups)
+
+    def conv2d_weight_grad(self, dy, x, w_shape, stride=1, pad=0, groups=1):
+        """Return dw of w_shape (F, C/groups, KH, KW), summed over the batch: the adjoint of conv2d in the weights."""
+        check_floats("conv2d_weight_grad", dy=dy, x=x)
+        win = conv_window("conv2d_weight_grad", x.shape, w_shape, stride, pad, groups)
+        check_shape("conv2d_weight_grad", dy, "dy", (win.N, w_shape[0], win.OH, win.OW))
+        return self._conv2d_weight_grad(dy, x, win, w_shape[0], groups)
+
+    def conv_transpose2d(self, x, weight, bias=None, stride=1, pad=0, output_pad=0, groups=1):
+        """Convolve x (N, C_in, H, W) with the transposed filters weight (C_in, C_out/groups, KH, KW), plus bias (C_out,).
+
+        y is (N, C_out, OH, OW) with OH = (H - 1) stride - 2 pad + KH + output_pad. It is conv2d's input gradient under
+        another name; `output_pad` chooses among the input sizes that conv2d maps to the same output size.
+        """
+        check_floats("conv_transpose2d", x=x, weight=weight, bias=bias)
+        y_shape = transpose_output_shape("conv_transpose2d", x.shape, weight.shape, stride, pad, output_pad, groups)
+        win = conv_window("conv_transpose2d", y_shape, weight.shape, stride, pad, groups)
+        y = self._conv2d_input_grad(x, weight, win, groups)
+        if bias is not None:
+            check_shape("conv_transpose2d", bias, "bias", (y_shape[1],))
+            y += bias[:, None, None]
+        return y
+
+    def bias_grad(self, dy):
+        """Sum dy (N, F, ...) over everything but its second axis: (F,)."""
+        check_floats("bias_grad", dy=dy)
+        return self._bias_grad(dy)
+
+    # ---- fully connected --------------------------------------------------------------------------------------------
+
+    def linear(self, x, weight, bias=None, relu=False):
+        """Map x (N, in) by weight (out, in) and bias (out,) to x weightᵀ + bias (N, out), rectified where `relu`."""
+        check_floats("linear", x=x, weight=weight, bias=bias)
+        _check_linear("linear", x, weight, "x", 1)
+        if bias is not None:
+            check_shape("linear", bias, "bias", (weight.shape[0],))
+        return self._linear(x, weight, bias, relu)
+
+    def linear_input_grad(self, dy, weight):
+        """Return dx = dy weight (N, in) for dy (N, out)."""
+        check_floats("linear_input_grad", dy=dy, weight=weight)
+        _check_linear("linear_input_grad", dy, weight, "dy", 0)
+        return self._linear_input_grad(dy, weight)
+
+    def linear_weight_grad(self, dy, x):
+        """Return dw = dyᵀ x (out, in) for dy (N, out) and x (N, in)."""
+        check_floats("linear_weight_grad", dy=dy, x=x)
+        check_dims("linear_weight_grad", dy, "dy", "N, out")
+        check_shape("linear_weight_grad", x, "x", (dy.shape[0], *x.shape[1:2]))
+        return self._linear_weight_grad(dy, x)
+
+    # ---- pooling ----------------------------------------------------------------------------------------------------
+
+    def max_pool2d(self, x, size, stride=None, pad=0, ceil_mode=False):
+        """Take the maximum of every window of x (N, C, H, W): y (N, C, OH, OW), and its switches, int32, alike.
+
+        A switch is the maximum's flat index into the (H, W) plane, as PyTorch's return_indices. Ties go to the first
+        in row-major order; a NaN counts as the maximum. `stride` None means `size`. Padding is never chosen.
+        """
+        check_floats("max_pool2d", x=x)
+        return self._max_pool2d(x, pool_window("max_pool2d", x.shape, size, stride, pad, ceil_mode))
+
+    def max_unpool2d(self, y, switches, x_shape, size=None, stride=None, pad=0):
+        """Place every y (N, C, OH, OW) at its switch in zeros of x_shape (N, C, H, W).
+
+        Where overlapping windows name the same pixel their values add, which makes this the adjoint of reading x at
+        the switches, and so the gradient of max_pool2d. The window (size, stride, pad) is the pooling's; a backend
+        may use it to gather instead of scatter.
+        """
+        check_floats("max_unpool2d", y=y)
+        check_dims("max_unpool2d", y, "y", "N, C, OH, OW")
+        check_shape("max_unpool2d", switches, "switches", y.shape)
+        if len(x_shape) != 4 or tuple(x_shape[:2]) != tuple(y.shape[:2]):
+            raise ShapeError(f"max_unpool2d: x_shape must be (N, C, H, W) with N, C = {tuple(y.shape[:2])}, "
+                             f"got {tuple(x_shape)}")
+        if switches.dtype.kind != "i":
+            raise ShapeError(f"max_unpool2d: switches must be int32 indices into the plane, got {switches.dtype}")
+        if switches.size and not (0 <= int(switches.min()) and int(switches.max()) < x_shape[2] * x_shape[3]):
+            raise ShapeError(f"max_unpool2d: switches run from {int(switches.min())} to {int(switches.max())}, "
+                             f"outside a plane of {x_shape[2]}×{x_shape[3]} = {x_shape[2] * x_shape[3]} pixels")
+        return self._max_unpool2d(y, switches, tuple(x_shape), size, stride, pad)
+
+    def avg_pool2d(self, x, size, stride=None, pad=0):
+        """Average every window of x (N, C, H, W): y (N, C, OH, OW); padded zeros count, so every window divides by KH*KW."""
+        check_floats("avg_pool2d", x=x)
+        return self._avg_pool2d(x, pool_window("avg_pool2d", x.shape, size, stride, pad))
+
+    def avg_pool2d_grad(self, dy, x_shape, size, stride=None, pad=0):
+        """Spread dy (N, C, OH, OW) evenly over its windows in x_shape: the adjoint of avg_pool2d."""
+        check_floats("avg_pool2d_grad", dy=dy)
+        win = pool_window("avg_pool2d_grad", x_shape, size, stride, pad)
+        check_shape("avg_pool2d_grad", dy, "dy", (win.N, win.C, win.OH, win.OW))
+        return self._avg_pool2d_grad(dy, win)
+
+    # ---- ReLU and contrast normalization ----------------------------------------------------------------------------
+
+    def relu(self, x):
+        """Return max(x, 0), any shape; NaN stays NaN, so that trouble shows."""
+        check_floats("relu", x=x)
+        return self._relu(x)
+
+    def relu_backward(self, r, y, rule="gradient"):
+        """Carry r back through y = relu(x) by one of three rules, the only place where they differ.
+
+        gradient r·[x>0] · deconvnet r·[r>0] · guided r·[x>0]·[r>0] (Springenberg et al., 1412.6806). x > 0 is read
+        from y > 0; y may be None where the rule does not look at it, or where [x>0] is known to be applied already.
+        """
+        if rule not in RULES:
+            raise ShapeError(f"the rule {rule!r} does not exist; use one of {', '.join(RULES)}")
+        check_floats("relu_backward", r=r, y=y)
+        if y is not None:
+            check_shape("relu_backward", y, "y", r.shape)
+        return self._relu_backward(r, None if rule == "deconvnet" else y, rule != "gradient")
+
+    def local_response_norm(self, x, size=5, alpha=5e-4, beta=0.75, k=2.0):
+        """Divide x (N, C, H, W) by (k + alpha/size Σ x²)^beta, the sum over `size` neighbouring channels.
+
+        Krizhevsky et al. 2012, sec. 3.3; alpha is divided by size as in PyTorch. The window of channel c is
+        c - size//2 ... c + (size-1)//2, cut at the ends.
+        """
+        check_floats("local_response_norm", x=x)
+        check_dims("local_response_norm", x, "x", "N, C, H, W")
+        _check_norm_size(size)
+        return self._local_response_norm(x, size, alpha, beta, k)
+
+    def local_response_norm_grad(self, dy, x, size=5, alpha=5e-4, beta=0.75, k=2.0):
+        """Return dx of local_response_norm at x for dy (N, C, H, W).
+
+        With s = k + alpha/size Σ x²: dx_c = dy_c s_c^-beta - 2 beta alpha/size x_c Σ dy x s^(-beta-1), the sum over
+        the channels whose windows hold c.
+        """
+        check_floats("local_response_norm_grad", dy=dy, x=x)
+        check_dims("local_response_norm_grad", x, "x", "N, C, H, W")
+        check_shape("local_response_norm_grad", dy, "dy", x.shape)
+        _check_norm_size(size)
+        return self._local_response_norm_grad(dy, x, size, alpha, beta, k)
+
+    # ---- training ---------------------------------------------------------------------------------------------------
+
+    def dropout_mask(self, shape, p, rng, dtype):
+        """Return a mask of zeros (probability p) and 1 / (1 - p), drawn from the NumPy Generator rng."""
+        return self._dropout_mask(tuple(shape), p, rng, dtype)
+
+    def sgd_update(self, w, velocity, grad, lr, momentum=0.9, weight_decay=0.0):
+        """Change w and velocity in place: v ← momentum v + grad + weight_decay w; w ← w - lr v (PyTorch's form)."""
+        check_floats("sgd_update", w=w, velocity=velocity, grad=grad)
+        check_shape("sgd_update", velocity, "velocity", w.shape)
+        check_shape("sgd_update", grad, "grad", w.shape)
+        self._sgd_update(w, velocity, grad, lr, momentum, weight_decay)
+
+    def renormalize_filters(self, w, radius=0.1):
+        """Scale in place every filter of w (F, ...) whose RMS exceeds `radius` back to it (paper, sec. 3)."""
+        check_floats("renormalize_filters", w=w)
+        self._renormalize_filters(w, radius)
+
+
+def _check_linear(what, array, weight, name, axis):
+    check_dims(what, array, name, "N, in" if axis else "N, out")
+    check_dims(what, weight, "weight", "out, in")
+    if array.shape[1] != weight.shape[axis]:
+        raise ShapeError(f"{what} expects {weight.shape[axis]} features, got {array.shape[1]}")
+
+
+def _check_norm_size(size):
+    pair(size, "local_response_norm: size", 1)

@@ -1,0 +1,210 @@
+"""The operations as jit kernels: every hot loop compiled, the arithmetic of `reference` unchanged.
+
+The kernels take flat contiguous arrays, sizes and a number of threads; here stands what comes before: making arrays
+contiguous, the offset tables, the splits. They lie in `_numba_gemm`, `_numba_conv`, `_numba_pool` and
+`_numba_pointwise`.
+"""
+
+import functools
+import threading
+
+import numba
+import numpy as np
+
+from ..errors import BackendError
+from . import _numba_conv as conv
+from . import _numba_gemm as product
+from . import _numba_pointwise as pointwise
+from . import _numba_pool as pooling
+from .reference import Ops
+
+FEW = 4          # images up to which a fully connected layer reads its weights straight, without packing
+
+# Numba's workqueue threading layer aborts the process when two threads start parallel kernels at once.
+_one_at_a_time = threading.Lock()
+
+
+def _flat(array):
+    return np.ascontiguousarray(array).reshape(-1)
+
+
+@functools.lru_cache(maxsize=256)
+def _offsets(channels, win):
+    """Return (row_offset, pixel_offset) of `channels` channels in a padded image; see _numba_conv."""
+    HP, WP = win.H + 2 * win.PH, win.W + 2 * win.PW
+    c, i, j = np.ogrid[:channels, :win.KH, :win.KW]
+    u, v = np.ogrid[:win.OH, :win.OW]
+    return ((c * HP + i) * WP + j).reshape(-1), (u * win.SH * WP + v * win.SW).reshape(-1)
+
+
+class NumbaOps(Ops):
+    """The operations on NumPy arrays, in numba kernels on up to `threads` cores (default: all that numba has)."""
+
+    name = "numba"
+
+    def __init__(self, threads=None):
+        super().__init__(np)
+        most = numba.config.NUMBA_NUM_THREADS
+        if threads is not None and not (isinstance(threads, (int, np.integer)) and 1 <= threads):
+            raise BackendError(f"threads must be at least 1, got {threads!r}")
+        self.threads = min(threads or numba.get_num_threads(), most)
+
+    def _run(self, kernel, *args):
+        with _one_at_a_time:
+            kernel(*args, self.threads)
+
+    # ---- convolution ------------------------------------------------------------------------------------------------
+
+    def _padded_flat(self, x, win):
+        if not (win.PH or win.PW):
+            return _flat(x)
+        padded = np.empty(win.N * win.C * (win.H + 2 * win.PH) * (win.W + 2 * win.PW), x.dtype)
+        self._run(conv.pad_images, _flat(x), win.N * win.C, win.H, win.W, win.PH, win.PW, padded)
+        return padded
+
+    def _im2col(self, x, win):
+        cols = np.empty((win.N, win.C * win.KH * win.KW, win.OH * win.OW), x.dtype)
+        self._run(conv.im2col, _flat(x), win.N * win.C, *win[2:], cols.reshape(-1))
+        return cols
+
+    def _col2im(self, cols, win):
+        x = np.empty(win.x_shape, cols.dtype)
+        self._run(conv.col2im, _flat(cols), win.N * win.C, *win[2:], x.reshape(-1))
+        return x
+
+    def _conv2d(self, x, weight, bias, win, groups, relu):
+        F, C = weight.shape[0], win.C // groups
+        rows, pixels = _offsets(C, win)
+        y = np.empty((win.N, F, win.OH, win.OW), x.dtype)
+        plane = (win.H + 2 * win.PH) * (win.W + 2 * win.PW)
+        bias = np.zeros(F, x.dtype) if bias is None else _flat(bias)
+        self._run(conv.conv_forward, self._padded_flat(x, win), win.C * plane, C * plane, _flat(weight), bias,
+                  y.reshape(-1), win.N, groups, F // groups, rows.size, pixels.size, rows, pixels, relu)
+        return y
+
+    def _conv2d_input_grad(self, dy, weight, win, groups):
+        F, C = weight.shape[0], win.C // groups
+        rows, _ = _offsets(C, win)
+        turned = weight.reshape(groups, F // groups, rows.size).swapaxes(1, 2)
+        dx = np.empty(win.x_shape, dy.dtype)
+        # Slabs big enough for the product to pay, small enough that a single image keeps every thread busy.
+        slab = min(C, max(1, -(-C * win.N * groups // (4 * self.threads)), 96 // (win.KH * win.KW)), 32)
+        self._run(conv.conv_input_grad, _flat(dy), _flat(turned), dx.reshape(-1), win.N, win.C, win.H, win.W, win.PH,
+                  win.PW, win.SH, win.SW, groups, F // groups, rows.size, win.OH, win.OW, rows, slab)
+        return dx
+
+    def _conv2d_weight_grad(self, dy, x, win, F, groups):
+        C = win.C // groups
+        rows, pixels = _offsets(C, win)
+        dw = (np.empty if win.N else np.zeros)((F, C, win.KH, win.KW), x.dtype)
+        plane = (win.H + 2 * win.PH) * (win.W + 2 * win.PW)
+        self._run(conv.conv_weight_grad, _flat(dy), self._padded_flat(x, win), win.C * plane, C * plane,
+                  dw.reshape(-1), win.N, groups, F // groups, rows.size, pixels.size, rows, pixels)
+        return dw
+
+    def _bias_grad(self, dy):
+        N, F = dy.shape[:2]
+        db = np.empty(F, dy.dtype)
+        self._run(pointwise.bias_grad, _flat(dy), N, F, dy.size // (N * F) if dy.size else 0, db)
+        return db
+
+    # ---- fully connected --------------------------------------------------------------------------------------------
+
+    def _gemm(self, a, b):
+        """Return a (M, K) times b (K, N); either may be a transposed view of contiguous memory."""
+        (a, ars, acs), (b, brs, bcs) = (self._strided(m) for m in (a, b))
+        M, K, N = a.shape[0], a.shape[1], b.shape[1]
+        c = (np.empty if K else np.zeros)((M, N), a.dtype)
+        self._run(product.gemm, a.reshape(-1, order="A"), ars, acs, b.reshape(-1, order="A"), brs, bcs, M, N, K,
+                  c.reshape(-1))
+        return c
+
+    @staticmethod
+    def _strided(m):
+        if not (m.flags.c_contiguous or m.flags.f_contiguous):
+            m = np.ascontiguousarray(m)
+        return m, *((m.shape[1], 1) if m.flags.c_contiguous else (1, m.shape[0]))
+
+    def _linear(self, x, weight, bias, relu):
+        if x.shape[0] <= FEW:
+            y = np.empty((x.shape[0], weight.shape[0]), x.dtype)
+            self._run(product.few_rows, _flat(x), _flat(weight), y.reshape(-1), *x.shape, weight.shape[0])
+        else:
+            y = np.ascontiguousarray(self._gemm(weight, x.T).T)      # the weights, the larger side, are read unpacked
+        if bias is not None:
+            y += bias
+        return self._relu(y) if relu else y
+
+    def _linear_input_grad(self, dy, weight):
+        return self._gemm(dy, weight)
+
+    def _linear_weight_grad(self, dy, x):
+        return self._gemm(dy.T, x)
+
+    # ---- pooling ----------------------------------------------------------------------------------------------------
+
+    def _max_pool2d(self, x, win):
+        y = np.empty((win.N, win.C, win.OH, win.OW), x.dtype)
+        switches = np.empty(y.shape, np.int32)
+        self._run(pooling.max_pool, _flat(x), win.N * win.C, *win[2:], y.reshape(-1), switches.reshape(-1))
+        return y, switches
+
+    def _max_unpool2d(self, y, switches, x_shape, size, stride, pad):
+        N, C, H, W = x_shape
+        x = np.empty(x_shape, y.dtype)
+        self._run(pooling.max_unpool, _flat(y), _flat(switches), N * C, H * W, y.shape[2] * y.shape[3], x.reshape(-1))
+        return x
+
+    def _avg_pool2d(self, x, win):
+        y = np.empty((win.N, win.C, win.OH, win.OW), x.dtype)
+        self._run(pooling.avg_pool, _flat(x), win.N * win.C, *win[2:], y.reshape(-1))
+        return y
+
+    def _avg_pool2d_grad(self, dy, win):
+        dx = np.empty(win.x_shape, dy.dtype)
+        self._run(pooling.avg_pool_grad, _flat(dy), win.N * win.C, *win[2:], dx.reshape(-1))
+        return dx
+
+    # ---- ReLU and contrast normalization ----------------------------------------------------------------------------
+
+    def _relu(self, x):
+        y = np.empty(x.shape, x.dtype)
+        self._run(pointwise.relu, _flat(x), y.reshape(-1))
+        return y
+
+    def _relu_backward(self, r, y, rectify):
+        out = np.empty(r.shape, r.dtype)
+        flat = _flat(r)
+        self._run(pointwise.relu_backward, flat, flat if y is None else _flat(y), y is not None, rectify,
+                  out.reshape(-1))
+        return out
+
+    def _normalize(self, kernel, x, out, before, size, alpha, beta, k):
+        N, C, H, W = x.shape
+        number = x.dtype.type
+        self._run(kernel, *before, _flat(x), out.reshape(-1), N, C, H * W, size // 2, (size - 1) // 2,
+                  number(alpha / size), number(beta), number(k), beta == 0.75)
+        return out
+
+    def _local_response_norm(self, x, size, alpha, beta, k):
+        return self._normalize(pointwise.normalize, x, np.empty(x.shape, x.dtype), (), size, alpha, beta, k)
+
+    def _local_response_norm_grad(self, dy, x, size, alpha, beta, k):
+        return self._normalize(pointwise.normalize_grad, x, np.empty(x.shape, x.dtype), (_flat(dy),),
+                               size, alpha, beta, k)
+
+    # ---- training ---------------------------------------------------------------------------------------------------
+
+    def _sgd_update(self, w, velocity, grad, lr, momentum, weight_decay):
+        if not (w.flags.c_contiguous and velocity.flags.c_contiguous):
+            super()._sgd_update(w, velocity, grad, lr, momentum, weight_decay)
+            return
+        number = w.dtype.type
+        self._run(pointwise.sgd_update, w.reshape(-1), velocity.reshape(-1), _flat(grad), number(lr),
+                  number(momentum), number(weight_decay))
+
+    def _renormalize_filters(self, w, radius):
+        if not w.flags.c_contiguous:
+            super()._renormalize_filters(w, radius)
+            return
+        self._run(pointwise.renormalize_filters, w.reshape(-1), w.shape[0], w[0].size, w.dtype.type(radius))

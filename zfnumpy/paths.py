@@ -1,0 +1,71 @@
+"""Where files go: the user's cache folder, and files that are either written whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from .errors import ZFNumpyError
+
+
+def cache_folder(*parts):
+    """Return the folder for things that can be made again (compiled kernels, drawn images).
+
+    $ZFNUMPY_CACHE where it is set, else zfnumpy in $XDG_CACHE_HOME or ~/.cache. The folder need not exist yet.
+    """
+    root = os.environ.get("ZFNUMPY_CACHE")
+    if not root:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zfnumpy"
+    return Path(root, *parts)
+
+
+@contextlib.contextmanager
+def written_whole(path):
+    """Yield a path beside `path` to write to, and rename it to `path` when the block ends well.
+
+    A failing block (a full disk, Ctrl-C) leaves the old file as it was and nothing half-written. The temporary keeps
+    the suffix, since many writers choose their format by it. OSError becomes a ZFNumpyError that names the file.
+    """
+    path = Path(path)
+    beside = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        os.close(handle)
+        os.chmod(beside, 0o666 & ~_umask())
+        yield Path(beside)
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        raise ZFNumpyError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if beside is not None:
+            Path(beside).unlink(missing_ok=True)
+
+
+def writable_folder(path):
+    """Create the folder `path` if need be and return it; refuse in one line where nothing can be written there."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ZFNumpyError(f"cannot write to the folder {path}: {error.strerror or error}; choose another") from error
+    return path
+
+
+def free_bytes(path):
+    """Return the free bytes of the disk that holds `path`, or would hold it once it exists."""
+    path = Path(path).absolute()
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

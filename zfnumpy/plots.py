@@ -1,0 +1,170 @@
+"""What draws: contact sheets pixel by pixel, curves and matrices with matplotlib.
+
+Sheets take arrays, never networks. A reconstruction is shown with zero in middle grey, as the paper does, scaled by
+its own 99.8th percentile of magnitude, so that one hot pixel does not leave the rest flat.
+"""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .errors import ShapeError
+from .paths import written_whole
+
+PAPER = (255, 255, 255)
+FRAME = (214, 218, 224)          # between tiles of one map
+INK = (40, 44, 52)
+MUTED = (110, 116, 126)
+BLUE, ORANGE = "#1f6fb4", "#d9681d"      # told apart by every kind of colour vision
+
+
+def signed(r, percentile=99.8):
+    """Map reconstructions (..., 3, H, W) to pictures uint8 (..., H, W, 3): zero middle grey, each scaled by itself."""
+    flat = np.abs(r).reshape(*r.shape[:-3], -1)
+    extreme = np.percentile(flat, percentile, axis=-1)
+    extreme = np.where(extreme > 0, extreme, flat.max(axis=-1))[..., None, None, None]       # sparse ones: their maximum
+    unit = np.clip(r / np.where(extreme > 0, extreme, 1), -1, 1)
+    return np.moveaxis((127.5 + 127.5 * unit).round().astype(np.uint8), -3, -1)
+
+
+def enlarge(pictures, least):
+    """Repeat pixels (..., H, W, 3) by the whole factor that brings the shorter side to `least` or above."""
+    factor = max(1, -(-least // min(pictures.shape[-3:-1])))
+    return pictures.repeat(factor, axis=-3).repeat(factor, axis=-2)
+
+
+def tile(pictures, columns, gap=2, colour=FRAME):
+    """Lay pictures (M, H, W, 3) out in rows of `columns`, `gap` pixels of `colour` between and around them."""
+    M, H, W, _ = pictures.shape
+    rows = -(-M // columns)
+    sheet = np.empty((rows * (H + gap) + gap, columns * (W + gap) + gap, 3), np.uint8)
+    sheet[:] = colour
+    for i, picture in enumerate(pictures):
+        y, x = gap + i // columns * (H + gap), gap + i % columns * (W + gap)
+        sheet[y:y + H, x:x + W] = picture
+    return sheet
+
+
+def label(sheet, text, note="", height=16, size=12):
+    """Return a sheet with a line of text above it, and a note in a muted colour at its right end."""
+    image = Image.new("RGB", (sheet.shape[1], sheet.shape[0] + height), PAPER)
+    image.paste(Image.fromarray(sheet), (0, height))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size)
+    draw.text((1, height - 3), text, fill=INK, font=font, anchor="ls")
+    if note and draw.textlength(text, font) + draw.textlength(note, font) + 8 < sheet.shape[1]:
+        draw.text((sheet.shape[1] - 1, height - 3), note, fill=MUTED, font=font, anchor="rs")
+    return np.asarray(image)
+
+
+def strongest_sheets(found, title=None, per_sheet=48, width=2000):
+    """Draw figure 2 from a projected visualize.Strongest: a list of sheets, uint8 (H, W, 3).
+
+    A cell a map: its strongest activations' projections at the left, the patches of the images they came from at the
+    right, strongest first in reading order; blank where a receptive field leaves its image.
+    """
+    if found.projections is None:
+        raise ShapeError("these units are not projected yet: call visualize.project_strongest first")
+    top = found.images.shape[1]
+    columns = int(np.ceil(np.sqrt(top)))
+    blank = np.array(PAPER, np.uint8)
+    left = np.where(found.inside[..., None], signed(found.projections), blank)
+    right = np.where(found.inside[..., None], found.patches, blank)
+    left, right = enlarge(left, 40), enlarge(right, 40)
+    cells = []
+    for m, index in enumerate(found.maps):
+        both = [tile(side[m], columns) for side in (left, right)]
+        dead = found.values[index, 0] <= 0
+        space = np.full((both[0].shape[0], 4, 3), 255, np.uint8)
+        cells.append(label(np.concatenate([both[0], space, both[1]], axis=1), f"{found.layer} · map {index}",
+                           "never fires" if dead else f"up to {found.values[index, 0]:.3g}"))
+    title = title or f"{found.layer}: the {top} strongest activations of each map, projected, and their image patches"
+    return [heading(tile(np.stack(cells[i:i + per_sheet]), max(1, width // (cells[0].shape[1] + 16)), 16, PAPER), title)
+            for i in range(0, len(cells), per_sheet)]
+
+
+def heading(sheet, text, size=18):
+    """Return a sheet with a title above it, in letters small enough to fit its width."""
+    while size > 9 and ImageFont.load_default(size).getlength(text) > sheet.shape[1] - 32:
+        size -= 1
+    height = size + 18
+    image = Image.new("RGB", (sheet.shape[1], sheet.shape[0] + height), PAPER)
+    image.paste(Image.fromarray(sheet), (0, height))
+    ImageDraw.Draw(image).text((16, height - 6), text, fill=INK, font=ImageFont.load_default(size), anchor="ls")
+    return np.asarray(image)
+
+
+def filter_sheet(pictures, title="first-layer filters, each scaled by its own largest weight"):
+    """Draw filters (F, KH, KW, 3) uint8, enlarged, in a grid wider than high."""
+    columns = int(np.ceil(np.sqrt(1.6 * len(pictures))))
+    return heading(np.pad(tile(enlarge(pictures, 48), columns, 3, PAPER), ((0, 14), (13, 13), (0, 0)),
+                          constant_values=255), title)
+
+
+def projection_sheet(rows, title):
+    """Draw rows of (text, picture uint8 (H, W, 3)) pairs, one row an image, all pictures of one size."""
+    lines = [tile(np.stack([label(enlarge(picture, 192), text, height=20) for text, picture in row]), len(row), 12, PAPER)
+             for row in rows]
+    width = max(line.shape[1] for line in lines)
+    lines = [np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines]
+    return heading(np.concatenate(lines), title)
+
+
+def save_picture(path, picture):
+    """Write a picture uint8 (H, W, 3) as PNG, whole or not at all."""
+    with written_whole(path) as beside:
+        Image.fromarray(picture).save(beside, format="PNG", optimize=True)
+
+
+def save_curves(path, history):
+    """Draw loss and error by epoch from a run's history (train.Run.go), training and validation, as PNG."""
+    epochs = [line["epoch"] for line in history]
+    figure = _figure(10, 4)
+    left, right = figure.subplots(1, 2)
+    for axes, train, val, name in ((left, [h["loss"] for h in history], [h["val_loss"] for h in history], "loss"),
+                                   (right, [100 * (1 - h["top1"]) for h in history],
+                                    [100 * (1 - h["val_top1"]) for h in history], "top-1 error, %")):
+        axes.plot(epochs, train, color=BLUE, marker="o", markersize=3, label="training (augmented, dropout on)")
+        axes.plot(epochs, val, color=ORANGE, marker="s", markersize=3, label="validation")
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        for before, line in zip(history, history[1:]):
+            if line["lr"] < before["lr"]:
+                axes.axvline(line["epoch"] - 0.5, color="0.55", linestyle=":", linewidth=1)
+    left.legend(frameon=False)
+    best = max(history, key=lambda h: h["val_top1"])
+    right.set_title(f"best validation top-1 {best['val_top1']:.1%}, epoch {best['epoch']}", fontsize=10)
+    _save(figure, path)
+
+
+def save_confusion(path, found):
+    """Draw an Evaluation's confusion matrix, each row as shares of its class, as PNG."""
+    K = len(found.classes)
+    shares = found.confusion / np.maximum(found.confusion.sum(axis=1, keepdims=True), 1)
+    side = min(4 + 0.32 * K, 16)
+    figure = _figure(side + 1, side)
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+    if K <= 60:
+        axes.set_xticks(range(K), found.classes, rotation=90)
+        axes.set_yticks(range(K), found.classes)
+    if K <= 20:
+        for i, j in np.ndindex(K, K):
+            if found.confusion[i, j]:
+                axes.text(j, i, found.confusion[i, j], ha="center", va="center", fontsize=8,
+                          color="black" if shares[i, j] > 0.5 else "white")
+    axes.set(xlabel="predicted", ylabel="true", title=f"top-1 {found.top1:.1%} of {found.count} images")
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    _save(figure, path)
+
+
+def _figure(width, height):
+    from matplotlib.figure import Figure        # no pyplot: no global state, no window, and only when a figure is drawn
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure, path):
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=110)
