@@ -4,6 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from zfnumpy import get_ops
+from zfnumpy.ops.cupy_ops import gpu_answers
+
+# Compiling a kernel takes seconds, so no example has a deadline; every run sees the same examples.
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +22,17 @@ def real_data():
     if not folder.is_dir():
         pytest.skip(f"real data absent ({folder}): set ZFNUMPY_DATA")
     return folder
+
+
+@pytest.fixture(scope="session", params=["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)])
+def ops(request):
+    """The operations of every backend in turn; cupy is skipped where no GPU answers."""
+    if request.param == "cupy" and not gpu_answers():
+        pytest.skip("no GPU answers through CuPy: the cupy backend is not tested here")
+    return get_ops(request.param)
+
+
+@pytest.fixture(scope="session", params=["numpy", "numba"])
+def host_ops(request):
+    """The operations of every backend that works on NumPy arrays."""
+    return get_ops(request.param)

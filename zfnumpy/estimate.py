@@ -7,6 +7,8 @@ import numpy as np
 
 from .loss import softmax_cross_entropy
 
+PROGRAM = 300 * 2**20          # Python, the libraries and the compiled kernels
+
 
 @dataclass
 class Estimate:
@@ -42,7 +44,7 @@ def estimate(net, batch_size, epochs, images, val_images, keep_all=False):
     held = {id(a): a.nbytes for cache in (*tape.caches.values(), *tape.values.values())
             for a in (cache if isinstance(cache, tuple) else (cache,)) if hasattr(a, "nbytes")}
     sizes = sorted(int(np.prod(shape)) * batch_size * net.dtype.itemsize for shape in net.shapes.values())
-    memory = 3 * weights + sum(held.values()) + sum(sizes[-2:]) + 4 * x.nbytes
+    memory = PROGRAM + 3 * weights + sum(held.values()) + sum(sizes[-2:]) + 4 * x.nbytes
     steps = -(-images // batch_size)
     run = epochs * (steps * seconds + val_images * seconds / batch_size / 3)       # forward is a third of a step
     disk = 2 * weights * (epochs + 2 if keep_all else 3)                           # one more while a file is replaced

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .data.dataset import DataSet
 from .errors import DataError
 from .loss import softmax
 from .paths import writable_folder, written_whole
@@ -77,6 +78,24 @@ def evaluate(net, loader, ten_crop=False, progress=iter):
     if not count:
         raise DataError("none of the data set's pictures could be read")
     return Evaluation(classes, confusion, in_top5 / count, loss / count, list(loader.skipped), 10 if ten_crop else 1)
+
+
+def matched(dataset, classes):
+    """Return the images of a data set whose class is, by name, among `classes`, labelled as in `classes`."""
+    place = {name: k for k, name in enumerate(classes)}
+    labels = np.array([place.get(name, -1) for name in dataset.classes])[dataset.labels]
+    if not (labels >= 0).any():
+        raise DataError(f"none of the data's {len(dataset.classes)} classes ({dataset.classes[0]}, …) is among the "
+                        f"network's {len(classes)} ({classes[0]}, …)")
+    return _Matched(dataset.subset(labels >= 0), labels[labels >= 0], list(classes))
+
+
+class _Matched(DataSet):
+    """Another data set's images under other labels."""
+
+    def __init__(self, inner, labels, classes):
+        self._inner, self.labels, self.classes, self.skipped = inner, labels, classes, []
+        self.image, self.name = inner.image, inner.name
 
 
 def predict(net, x):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import DTypeError
+from .errors import DTypeError, ShapeError
 
 
 class Check(NamedTuple):
@@ -16,8 +16,10 @@ class Check(NamedTuple):
 
 
 def relative_error(a, b):
-    """Return max |a - b| over the largest magnitude in either array (0 where both are all zero)."""
+    """Return max |a - b| over the largest magnitude in either array of one shape (0 where both are all zero)."""
     a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape:
+        raise ShapeError(f"arrays of shapes {a.shape} and {b.shape} cannot be compared entry by entry")
     if a.size == 0:
         return 0.0
     scale = max(np.abs(a).max(), np.abs(b).max())

@@ -143,6 +143,14 @@ class Network:
             scores = y
         return scores, tape
 
+    def tape_to(self, name, x):
+        """Run x (N, C, H, W) up to the node `name` and no further, and return the tape."""
+        tape, last = Tape(x), self.node(name).name
+        for done, _ in self.steps(x, tape=tape):
+            if done == last:
+                break
+        return tape
+
     def scores(self, x):
         """Map x (N, C, H, W) to class scores (N, K), keeping nothing."""
         for _, y in self.steps(x):
@@ -279,9 +287,10 @@ class Network:
             rows.append((name, text, _shape_text(self.shapes[name]), f"{count:,}" if count else "", str(field)))
         total = sum(p.size for p in self.params.values())
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        lines = ["  ".join((cell.rjust if i == 3 else cell.ljust)(w) for i, (cell, w) in enumerate(zip(row, widths))).rstrip()
+        lines = ["  ".join(cell.rjust(w) if i == 3 else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths)))
                  for row in rows]
-        return "\n".join([f"{self.name}: {total:,} parameters, {self.dtype}, {self.ops.name}", *lines])
+        head = f"{self.name}: {total:,} parameters, {self.dtype}, on {self.ops.name}"
+        return "\n".join(line.rstrip() for line in [head, *lines])
 
 
 def _shape_text(shape):
@@ -301,7 +310,8 @@ def _named(nodes):
             raise NodeError(f"{name} reads {', '.join(missing)}, which no earlier node is named; "
                             f"there are {', '.join((INPUT, *found))}")
         if not inputs or (layer.inputs is not None and len(inputs) != layer.inputs):
-            raise NodeError(f"{name}: {type(layer).__name__} takes {layer.inputs or 'one or more'} inputs, got {len(inputs)}")
+            takes = layer.inputs or "one or more"
+            raise NodeError(f"{name}: {type(layer).__name__} takes {takes} inputs, got {len(inputs)}")
         found[name] = Node(name, layer, inputs)
         before = name
     if not found:

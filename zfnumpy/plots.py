@@ -4,6 +4,8 @@ Sheets take arrays, never networks. A reconstruction is shown with zero in middl
 its own 99.8th percentile of magnitude, so that one hot pixel does not leave the rest flat.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -55,8 +57,8 @@ def label(sheet, text, note="", height=16, size=12):
     return np.asarray(image)
 
 
-def strongest_sheets(found, title=None, per_sheet=48, width=2000):
-    """Draw figure 2 from a projected visualize.Strongest: a list of sheets, uint8 (H, W, 3).
+def strongest_sheet(found, title=None, width=2000):
+    """Draw figure 2 from a projected visualize.Strongest: a sheet, uint8 (H, W, 3), about `width` wide.
 
     A cell a map: its strongest activations' projections at the left, the patches of the images they came from at the
     right, strongest first in reading order; blank where a receptive field leaves its image.
@@ -77,8 +79,8 @@ def strongest_sheets(found, title=None, per_sheet=48, width=2000):
         cells.append(label(np.concatenate([both[0], space, both[1]], axis=1), f"{found.layer} · map {index}",
                            "never fires" if dead else f"up to {found.values[index, 0]:.3g}"))
     title = title or f"{found.layer}: the {top} strongest activations of each map, projected, and their image patches"
-    return [heading(tile(np.stack(cells[i:i + per_sheet]), max(1, width // (cells[0].shape[1] + 16)), 16, PAPER), title)
-            for i in range(0, len(cells), per_sheet)]
+    columns = min(len(cells), max(1, width // (cells[0].shape[1] + 16)))
+    return heading(tile(np.stack(cells), columns, 16, PAPER), title)
 
 
 def heading(sheet, text, size=18):
@@ -92,8 +94,9 @@ def heading(sheet, text, size=18):
     return np.asarray(image)
 
 
-def filter_sheet(pictures, title="first-layer filters, each scaled by its own largest weight"):
-    """Draw filters (F, KH, KW, 3) uint8, enlarged, in a grid wider than high."""
+def filter_sheet(filters, title="first-layer filters, each scaled by its own largest weight"):
+    """Draw filters over colours (F, 3, KH, KW), enlarged, in a grid wider than high."""
+    pictures = signed(filters, 100)
     columns = int(np.ceil(np.sqrt(1.6 * len(pictures))))
     return heading(np.pad(tile(enlarge(pictures, 48), columns, 3, PAPER), ((0, 14), (13, 13), (0, 0)),
                           constant_values=255), title)
@@ -129,7 +132,7 @@ def save_curves(path, history):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        for before, line in zip(history, history[1:]):
+        for before, line in pairwise(history):
             if line["lr"] < before["lr"]:
                 axes.axvline(line["epoch"] - 0.5, color="0.55", linestyle=":", linewidth=1)
     left.legend(frameon=False)
@@ -160,7 +163,7 @@ def save_confusion(path, found):
 
 
 def _figure(width, height):
-    from matplotlib.figure import Figure        # no pyplot: no global state, no window, and only when a figure is drawn
+    from matplotlib.figure import Figure  # no pyplot: no global state, no window, and only when a figure is drawn
 
     return Figure(figsize=(width, height), layout="constrained")
 

@@ -6,8 +6,9 @@ from .layers import Flatten, GlobalAvgPool, Linear
 
 
 class ReceptiveField(NamedTuple):
-    """Where a node's units look: unit (row, col) sees `size` pixels from start + jump × (row, col), each vertical, horizontal.
+    """Where a node's units look: unit (row, col) sees `size` pixels from start + jump × (row, col).
 
+    Each is a pair, vertical and horizontal.
     A start below 0 lies in the padding. jump (0, 0): every unit sees the whole image.
     """
 

@@ -116,6 +116,8 @@ def conv_window(what, x_shape, w_shape, stride, pad, groups):
     if CG * groups != C:
         expects = f"{CG * groups} channels" + (f" ({groups} groups of {CG})" if groups > 1 else "")
         raise ShapeError(f"{what} expects {expects}, got {C}")
+    if not C or not F:
+        raise ShapeError(f"{what}: there must be at least one channel and one filter, got {C} and {F}")
     return window(what, x_shape, w_shape[2:], stride, pad)
 
 
@@ -144,6 +146,8 @@ def transpose_output_shape(what, x_shape, w_shape, stride, pad, output_pad, grou
 def pool_window(what, x_shape, size, stride, pad, ceil_mode=False):
     """Return the Window of a pooling; `stride` None means the window's size."""
     pool = window(what, x_shape, size, size if stride is None else stride, pad)
+    if not pool.H or not pool.W:
+        raise ShapeError(f"{what}: an image of {pool.H}×{pool.W} has no pixel to pool")
     if 2 * pool.PH > pool.KH or 2 * pool.PW > pool.KW:
         raise ShapeError(f"{what}: pad {pool.PH}, {pool.PW} must be at most half the window {pool.KH}×{pool.KW}, "
                          "or some windows would hold no pixel at all")

@@ -18,7 +18,7 @@ class Preprocessing:
     """How pictures of any size become a network's input: resize the shortest side, crop, subtract the mean, scale.
 
     resize, crop: pixels, crop <= resize. Pillow's BILINEAR resize (it antialiases) brings the shortest side to
-    `resize`; rounding of sizes and of the centre is torchvision's.
+    `resize`, the longer one to the nearest pixel; an odd margin leaves its extra pixel at the right and bottom of the crop.
     mean: float32 in the network's channel order and in pixel units 0..255: a colour (3,), or a mean image
     (3, resize, resize), of which each crop subtracts its own window.
     scale: multiplies after the mean is subtracted: 1 gives about -128..128, 1/128 about -1..1.
@@ -227,7 +227,7 @@ def _square(picture, resize, crop, name):
     H, W, _ = picture.shape
     short = min(H, W)
     if short != resize:
-        H, W = (resize if side == short else int(resize * side / short) for side in (H, W))
+        H, W = (round(resize * side / short) for side in (H, W))
         if H * W > _MAX_PIXELS:
             raise DataError(f"{name} of {picture.shape[:2]} pixels would be {(H, W)} once resized: too thin; cut it")
         picture = np.asarray(Image.fromarray(picture).resize((W, H), Image.Resampling.BILINEAR))
@@ -239,7 +239,7 @@ def _square(picture, resize, crop, name):
 
 
 def _centre(length, size):
-    return round((length - size) / 2)
+    return (length - size) // 2
 
 
 def _fix(picture):

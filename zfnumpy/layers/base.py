@@ -51,13 +51,13 @@ class Layer:
 
     def window(self):
         """Return (size, stride, pad) as pairs where the layer looks through a window, else None."""
-        return None
+        return
 
     def describe(self):
         """Return the layer and its settings as one would write them."""
-        square = {name: v[0] if isinstance(v := getattr(self, name), tuple) and v[0] == v[1] else v for name in self.settings}
-        values = ", ".join(f"{name}={value!r}" for name, value in square.items())
-        return f"{type(self).__name__}({values})"
+        values = {name: getattr(self, name) for name in self.settings}
+        values = {name: v[0] if isinstance(v, tuple) and v[0] == v[1] else v for name, v in values.items()}  # 3, not (3, 3)
+        return f"{type(self).__name__}({', '.join(f'{name}={v!r}' for name, v in values.items())})"
 
 
 def initial_weight(shape, fan_in, ops, dtype, rng, init):

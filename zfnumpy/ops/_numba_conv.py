@@ -125,11 +125,15 @@ def conv_input_grad(dy, wt, dx, N, C, H, W, PH, PW, SH, SW, G, F, R, OH, OW, row
 def conv_weight_grad(dy, x, image, group, dw, N, G, F, R, P, row_offset, pixel_offset, threads):
     """dw (G, F, R) = Σ over images of dy (F, P) times the transposed columns (P, R).
 
-    Work is dealt out in blocks of dw, half the filters by up to 4 panels of columns; each block sums all images itself.
+    Work is dealt out in blocks of dw of up to 4 panels of columns, by all filters where that makes work enough for
+    every thread (each block packs the columns anew); each block sums all images itself, so no sum depends on the split.
     """
     nr = PANEL // dy.itemsize
-    wide, high = 4 * nr, (F + 2 * MR - 1) // (2 * MR) * MR
-    across, down = (R + wide - 1) // wide, (F + high - 1) // high
+    wide = 4 * nr
+    across = (R + wide - 1) // wide
+    parts = 1 if G * across >= 4 * threads else 2
+    high = (F + parts * MR - 1) // (parts * MR) * MR
+    down = (F + high - 1) // high
     work = G * across * down
     for t in numba.prange(threads):
         panels = np.empty(KC * wide, dy.dtype)

@@ -3,6 +3,7 @@
 from ..errors import BackendError
 from .reference import Ops
 
+NO_GPU = "CuPy {} finds no GPU; check the driver with nvidia-smi"
 INSTALL = "pip install cupy-cuda12x (CUDA 12) or cupy-cuda13x (CUDA 13)"
 
 
@@ -29,9 +30,9 @@ class CupyOps(Ops):
         try:
             devices = cupy.cuda.runtime.getDeviceCount()
         except Exception as error:
-            raise BackendError(f"CuPy {cupy.__version__} finds no GPU ({error}); check the driver with nvidia-smi") from error
+            raise BackendError(f"{NO_GPU.format(cupy.__version__)} ({error})") from error
         if not devices:
-            raise BackendError(f"CuPy {cupy.__version__} finds no GPU; check the driver with nvidia-smi")
+            raise BackendError(NO_GPU.format(cupy.__version__))
         super().__init__(cupy)
 
     def to_numpy(self, array):

@@ -10,13 +10,14 @@ that say so. `stride` and `pad` are ints or (vertical, horizontal) pairs. Wrong 
 dtypes DTypeError.
 """
 
+import numpy as np
+
 from ..errors import ShapeError
 from ..shapes import (
     check_dims,
     check_floats,
     check_shape,
     conv_window,
-    pair,
     pool_window,
     transpose_output_shape,
     window,
@@ -102,6 +103,8 @@ class OpsFace:
     def bias_grad(self, dy):
         """Sum dy (N, F, ...) over everything but its second axis: (F,)."""
         check_floats("bias_grad", dy=dy)
+        if dy.ndim < 2:
+            raise ShapeError(f"bias_grad: dy must be (N, F, ...), got shape {tuple(dy.shape)}")
         return self._bias_grad(dy)
 
     # ---- fully connected --------------------------------------------------------------------------------------------
@@ -153,7 +156,7 @@ class OpsFace:
                              f"got {tuple(x_shape)}")
         if switches.dtype.kind != "i":
             raise ShapeError(f"max_unpool2d: switches must be int32 indices into the plane, got {switches.dtype}")
-        if switches.size and not (0 <= int(switches.min()) and int(switches.max()) < x_shape[2] * x_shape[3]):
+        if switches.size and not (int(switches.min()) >= 0 and int(switches.max()) < x_shape[2] * x_shape[3]):
             raise ShapeError(f"max_unpool2d: switches run from {int(switches.min())} to {int(switches.max())}, "
                              f"outside a plane of {x_shape[2]}×{x_shape[3]} = {x_shape[2] * x_shape[3]} pixels")
         return self._max_unpool2d(y, switches, tuple(x_shape), size, stride, pad)
@@ -198,8 +201,7 @@ class OpsFace:
         """
         check_floats("local_response_norm", x=x)
         check_dims("local_response_norm", x, "x", "N, C, H, W")
-        _check_norm_size(size)
-        return self._local_response_norm(x, size, alpha, beta, k)
+        return self._local_response_norm(x, *_norm_settings(size, alpha, beta, k))
 
     def local_response_norm_grad(self, dy, x, size=5, alpha=5e-4, beta=0.75, k=2.0):
         """Return dx of local_response_norm at x for dy (N, C, H, W).
@@ -210,13 +212,14 @@ class OpsFace:
         check_floats("local_response_norm_grad", dy=dy, x=x)
         check_dims("local_response_norm_grad", x, "x", "N, C, H, W")
         check_shape("local_response_norm_grad", dy, "dy", x.shape)
-        _check_norm_size(size)
-        return self._local_response_norm_grad(dy, x, size, alpha, beta, k)
+        return self._local_response_norm_grad(dy, x, *_norm_settings(size, alpha, beta, k))
 
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def dropout_mask(self, shape, p, rng, dtype):
         """Return a mask of zeros (probability p) and 1 / (1 - p), drawn from the NumPy Generator rng."""
+        if not 0 <= p < 1:
+            raise ShapeError(f"dropout_mask: p must lie in [0, 1), got {p}")
         return self._dropout_mask(tuple(shape), p, rng, dtype)
 
     def sgd_update(self, w, velocity, grad, lr, momentum=0.9, weight_decay=0.0):
@@ -239,5 +242,8 @@ def _check_linear(what, array, weight, name, axis):
         raise ShapeError(f"{what} expects {weight.shape[axis]} features, got {array.shape[1]}")
 
 
-def _check_norm_size(size):
-    pair(size, "local_response_norm: size", 1)
+def _norm_settings(size, alpha, beta, k):
+    """Return the settings as plain numbers: a float64 scalar of NumPy would turn float32 arrays into float64."""
+    if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
+        raise ShapeError(f"local_response_norm: size must be a whole number of channels from 1, got {size!r}")
+    return int(size), float(alpha), float(beta), float(k)

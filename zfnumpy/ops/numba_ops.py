@@ -45,7 +45,7 @@ class NumbaOps(Ops):
     def __init__(self, threads=None):
         super().__init__(np)
         most = numba.config.NUMBA_NUM_THREADS
-        if threads is not None and not (isinstance(threads, (int, np.integer)) and 1 <= threads):
+        if threads is not None and not (isinstance(threads, (int, np.integer)) and threads >= 1):
             raise BackendError(f"threads must be at least 1, got {threads!r}")
         self.threads = min(threads or numba.get_num_threads(), most)
 
@@ -88,7 +88,7 @@ class NumbaOps(Ops):
         turned = weight.reshape(groups, F // groups, rows.size).swapaxes(1, 2)
         dx = np.empty(win.x_shape, dy.dtype)
         # Slabs big enough for the product to pay, small enough that a single image keeps every thread busy.
-        slab = min(C, max(1, -(-C * win.N * groups // (4 * self.threads)), 96 // (win.KH * win.KW)), 32)
+        slab = max(1, min(C, -(-C * win.N * groups // (4 * self.threads)), 288 // (win.KH * win.KW)))
         self._run(conv.conv_input_grad, _flat(dy), _flat(turned), dx.reshape(-1), win.N, win.C, win.H, win.W, win.PH,
                   win.PW, win.SH, win.SW, groups, F // groups, rows.size, win.OH, win.OW, rows, slab)
         return dx

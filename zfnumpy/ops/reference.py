@@ -49,23 +49,24 @@ class Ops(OpsFace):
         return padded[:, :, win.PH:win.PH + win.H, win.PW:win.PW + win.W].copy()
 
     def _conv2d(self, x, weight, bias, win, groups, relu):
-        F = weight.shape[0]
-        cols = self._im2col(x, win).reshape(win.N, groups, -1, win.OH * win.OW)        # a group's channels are adjacent
-        y = self.xp.matmul(weight.reshape(groups, F // groups, -1), cols)              # (N, groups, F/groups, OH*OW)
+        F, rows, pixels = weight.shape[0], weight[0].size, win.OH * win.OW
+        cols = self._im2col(x, win).reshape(win.N, groups, rows, pixels)               # a group's channels are adjacent
+        y = self.xp.matmul(weight.reshape(groups, F // groups, rows), cols)            # (N, groups, F/groups, OH*OW)
         y = y.reshape(win.N, F, win.OH, win.OW)
         if bias is not None:
             y += bias[:, None, None]
         return self._relu(y) if relu else y
 
     def _conv2d_input_grad(self, dy, weight, win, groups):
-        F = weight.shape[0]
-        dy = dy.reshape(win.N, groups, F // groups, win.OH * win.OW)
-        cols = self.xp.matmul(weight.reshape(groups, F // groups, -1).swapaxes(1, 2), dy)
-        return self._col2im(cols.reshape(win.N, -1, win.OH * win.OW), win)
+        F, rows, pixels = weight.shape[0], weight[0].size, win.OH * win.OW
+        dy = dy.reshape(win.N, groups, F // groups, pixels)
+        cols = self.xp.matmul(weight.reshape(groups, F // groups, rows).swapaxes(1, 2), dy)
+        return self._col2im(cols.reshape(win.N, groups * rows, pixels), win)
 
     def _conv2d_weight_grad(self, dy, x, win, F, groups):
-        dy = dy.reshape(win.N, groups, F // groups, win.OH * win.OW)
-        cols = self._im2col(x, win).reshape(win.N, groups, -1, win.OH * win.OW)
+        rows, pixels = win.C // groups * win.KH * win.KW, win.OH * win.OW
+        dy = dy.reshape(win.N, groups, F // groups, pixels)
+        cols = self._im2col(x, win).reshape(win.N, groups, rows, pixels)
         dw = self.xp.matmul(dy, cols.swapaxes(2, 3)).sum(axis=0)                       # (groups, F/groups, C/groups*KH*KW)
         return dw.reshape(F, win.C // groups, win.KH, win.KW)
 
@@ -126,8 +127,8 @@ class Ops(OpsFace):
         return self.xp.maximum(x, 0)
 
     def _relu_backward(self, r, y, rectify):
-        out = self.xp.maximum(r, 0) if rectify else r
-        return out if y is None else out * (y > 0)
+        out = self.xp.maximum(r, 0) if rectify else r.copy()
+        return out if y is None else self.xp.where(y > 0, out, 0)                      # 0 even for NaN and infinity
 
     def _channel_sums(self, x, before, after):
         """Sum x (N, C, H, W) over channels c - before ... c + after, for every c."""

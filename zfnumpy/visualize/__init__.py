@@ -1,7 +1,7 @@
 """Ways of seeing what a network looks for, one module each; none of them draws (see `plots`)."""
 
-from .filters import filter_images
+from .filters import colour_filters
 from .project import project, strongest_units
 from .strongest import Strongest, find_strongest, project_strongest
 
-__all__ = ["Strongest", "filter_images", "find_strongest", "project", "project_strongest", "strongest_units"]
+__all__ = ["Strongest", "colour_filters", "find_strongest", "project", "project_strongest", "strongest_units"]

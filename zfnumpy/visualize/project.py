@@ -25,7 +25,7 @@ def project(net, x, layer, unit, rule="deconvnet", tape=None):
         raise NodeError(f"the rule {rule!r} does not exist; use one of {', '.join(RULES)}")
     net.node(layer)
     if tape is None:
-        _, tape = net.forward(x)
+        tape = net.tape_to(layer, x)
     elif tape.values["input"].shape != x.shape:
         raise ShapeError(f"the tape is of a pass over x of shape {tape.values['input'].shape}, got x of shape {x.shape}")
     y = net.value(layer, tape)

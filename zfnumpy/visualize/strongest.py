@@ -56,7 +56,7 @@ def find_strongest(net, batches, layers, top=9):
     strongest position. Memory does not depend on the size of the data set. Returns {layer: Strongest}; ties go to the
     image that came first. DataError where there is not one image.
     """
-    best = {layer: None for layer in layers}
+    best = dict.fromkeys(layers)
     for x, indices in batches:
         acts = net.activations(net.ops.asarray(x), list(layers))
         for layer in layers:

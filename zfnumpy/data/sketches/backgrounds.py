@@ -13,7 +13,7 @@ def background(palette, rng, size):
     paint_ground = (_gradient, _blotches, _stripes, _tiles, _hills, _patches)[rng.integers(6)]
     image = paint_ground(palette, rng, side)
     draw = ImageDraw.Draw(image)
-    for _ in range(rng.integers(3, 8)):
+    for _ in range(rng.integers(4, 11)):
         _strew(draw, palette, rng, side)
     pixels = np.asarray(image.resize((size, size), Image.Resampling.BOX), np.float32)
     # Grain from a grid of fixed size, so that the scene does not depend on how large it is drawn.
@@ -100,17 +100,18 @@ def _patches(palette, rng, side):
     draw = ImageDraw.Draw(image)
     for _ in range(rng.integers(6, 14)):
         corners = ellipse(*rng.uniform(0, 1, 2), *rng.uniform(0.1, 0.4, 2), n=rng.integers(3, 7))
-        draw.polygon(_pixels(rotated(corners, 0) + rng.uniform(-0.08, 0.08, corners.shape), side), palette.ground[rng.integers(4)])
+        corners += rng.uniform(-0.08, 0.08, corners.shape)
+        draw.polygon(_pixels(corners, side), palette.ground[rng.integers(4)])
     return image
 
 
 def _strew(draw, palette, rng, side):
-    """Add one thing that objects are made of: discs, rings, boxes, triangles, lines, arcs, eye-like and wheel-like pairs."""
+    """Add one thing that objects are made of: a disc, a ring, a box, a triangle, a line, two of a kind like eyes."""
     u = rng.uniform
     x, y = u(0, 1, 2)
     colour = palette.clutter[rng.integers(len(palette.clutter))]
     other = palette.clutter[rng.integers(len(palette.clutter))]
-    r, turn, width = u(0.03, 0.12), u(0, 360), max(round(u(0.012, 0.035) * side), 1)
+    r, turn, width = u(0.03, 0.14), u(0, 360), max(round(u(0.012, 0.035) * side), 1)
     outline = palette.roles["ink"] if u() < 0.25 else None
     kind = rng.integers(9)
     if kind == 0:
@@ -121,7 +122,7 @@ def _strew(draw, palette, rng, side):
         areas = [ellipse(x, y, r, r * u(0.5, 1), turn, n=3)]
     elif kind == 3:
         areas = [ellipse(x, y, r, r * u(0.25, 0.5), turn, power=1.5)]
-    elif kind == 4:  # two of a kind, like eyes or wheels
+    elif kind == 4:
         step = rotated([(r * u(1.2, 2.2), 0)], turn)[0]
         areas = [ellipse(x, y, r * 0.6, n=20), ellipse(x + step[0], y + step[1], r * 0.6, n=20)]
     else:

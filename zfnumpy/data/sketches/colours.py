@@ -77,16 +77,16 @@ def palette(rng):
     ground_hue = hue + u(-30, 30) if u() < 0.5 else accent + u(20, 340)
     ground_strength, spread = u(0.02, 0.12), u(10, 70)
     ground = [rgb(ground_l, ground_strength, ground_hue)] + [
-        rgb(_within(ground_l + u(-0.09, 0.09)), ground_strength * u(0.6, 1.3), ground_hue + u(-spread, spread))
+        rgb(_within(ground_l + u(-0.11, 0.11)), ground_strength * u(0.6, 1.3), ground_hue + u(-spread, spread))
         for _ in range(3)
     ]
-    clutter = [rgb(_within(ground_l + u(-0.15, 0.15)), u(0.04, 0.16), ground_hue + u(-140, 140)) for _ in range(4)]
+    clutter = [rgb(_within(ground_l + u(-0.18, 0.18)), u(0.04, 0.16), ground_hue + u(-140, 140)) for _ in range(4)]
     clutter += [roles["main"]]
     pattern = None
     if u() < 0.25:
         pattern = (("stripes", "dots", "checks")[rng.integers(3)], u(0, 180), u(0.10, 0.20))
     down = -u(0.1, 0.5)
-    return Palette(roles, ground, clutter, u(0.026, 0.038), pattern, (u(-0.3, 0.3), down))
+    return Palette(roles, ground, clutter, u(0.024, 0.036), pattern, (u(-0.3, 0.3), down))
 
 
 def _apart(lightness, step, rng):

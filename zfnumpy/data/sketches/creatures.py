@@ -18,9 +18,9 @@ def bird(pen, rng):
     tip = rotated([(long, 0)], lean)[0]  # where the body's axis leaves it, at the breast
     neck = tip + (u(-0.05, 0.02), -r * u(0.35, 0.75))
     tail_length, fan = u(0.24, 0.36), u(0.07, 0.13)
-    with pen.part("legs"):
+    foot = deep + u(0.13, 0.19)
+    with pen.part("legs", at=(0.085, (deep + foot) / 2)):  # on the fore leg: there is nothing between the two
         for x in (-0.05, 0.08):
-            foot = deep + u(0.13, 0.19)
             pen.stroke(np.array([(x, deep * 0.6), (x + 0.01, foot)]), 0.022, fill="third")
             pen.stroke(np.array([(x - 0.03, foot), (x + 0.08, foot)]), 0.022, fill="third")
     with pen.part("tail"):
@@ -36,8 +36,8 @@ def bird(pen, rng):
     head = ellipse(*neck, r, r * u(0.9, 1.0))
     with pen.part("head"):
         if u() < 0.4:  # a crest
-            crest = [(-r * 0.5, -r * 0.6), (-r * 1.1, -r * 1.55), (-r * 0.1, -r * 1.2), (r * 0.1, -r * 1.6), (r * 0.4, -r)]
-            pen.shape(np.array(crest) + neck, fill="second")
+            crest = np.array([(-0.5, -0.6), (-1.1, -1.55), (-0.1, -1.2), (0.1, -1.6), (0.4, -1.0)])
+            pen.shape(r * crest + neck, fill="second")
         pen.shape(head)
     pen.shape(body, ink=False)  # hides the ink between head and body
     if u() < 0.5:
@@ -48,8 +48,9 @@ def bird(pen, rng):
         pen.shape(ellipse(x + r * 0.06, y, r * 0.25, n=12), fill="dark", ink=False)
     with pen.part("wing"):
         back, drop = long * u(1.0, 1.35), deep * u(0.6, 0.85)
-        wing = [(long * 0.45, -drop * 0.5), (long * 0.35, drop * 0.6), (-back * 0.3, drop), (-back, 0), (-back * 0.3, -drop)]
-        pen.shape(rotated(smooth(wing), lean + u(-12, 18)), fill="second")
+        front, hind = long * 0.4, -back * 0.3
+        wing = smooth([(front, -drop * 0.5), (front, drop * 0.6), (hind, drop), (-back, 0), (hind, -drop)])
+        pen.shape(rotated(wing, lean + u(-12, 18)), fill="second")
 
 
 def cat(pen, rng):
@@ -84,7 +85,8 @@ def cat(pen, rng):
         pen.line(arc(side * 0.06, mouth, 0.06, 0.06, 180, 360, n=8))
     with pen.part("nose"):
         n = u(0.05, 0.075)
-        pen.shape(smooth([(-n, muzzle - n * 0.6), (n, muzzle - n * 0.6), (0, muzzle + n * 0.7)], rounds=1), fill="third")
+        tip = [(-n, muzzle - n * 0.6), (n, muzzle - n * 0.6), (0, muzzle + n * 0.7)]
+        pen.shape(smooth(tip, rounds=1), fill="third")
     reach, rise = wide + u(0.06, 0.16), u(-0.03, 0.06)
     for side, name in SIDES:
         # Their place is the root of the middle whisker: half of each lies outside the head, where they are thin.
@@ -100,7 +102,8 @@ def face(pen, rng):
     style = ("fringe", "curls", "spikes", "long")[rng.integers(4)]
     if style == "long":
         with pen.part("hair"):
-            pen.shape(box(-wide * 1.22, -tall * 1.1, wide * 1.22, tall * u(0.5, 0.95), wide * u(0.6, 1.0)), fill="second")
+            side, hem = wide * 1.22, tall * u(0.5, 0.95)
+            pen.shape(box(-side, -tall * 1.1, side, hem, wide * u(0.6, 1.0)), fill="second")
     else:
         for side in (-1, 1):
             pen.shape(ellipse(side * wide, u(-0.02, 0.06), 0.075, 0.1, n=20))
@@ -122,7 +125,8 @@ def face(pen, rng):
             pen.line(np.concatenate([rim, rim[:1]]), 0.03, role="dark")
             pen.line([(0, y - 0.01), (side * (apart - r * 1.5), y - 0.01)], 0.03, role="dark")
         else:
-            pen.line([(side * (apart - r), y - r * 1.6 + brow), (side * (apart + r), y - r * 1.6 - brow)], 0.035, role="dark")
+            over = y - r * 1.6
+            pen.line([(side * (apart - r), over + brow), (side * (apart + r), over - brow)], 0.035, role="dark")
     length = tall * u(0.25, 0.36)
     with pen.part("nose"):
         if u() < 0.5:
@@ -155,8 +159,7 @@ def _mouth(pen, rng, half, y):
     kind, deep = rng.integers(4), rng.uniform(0.04, 0.11)
     with pen.part("mouth"):
         if kind == 0:
-            grin = np.concatenate([arc(0, y, half, deep * 1.4, 180, 360, n=12)])
-            pen.shape(grin, fill="light")
+            pen.shape(arc(0, y, half, deep * 1.4, 180, 360, n=12), fill="light")
         elif kind == 1:
             pen.line(arc(0, y, half, deep, 190, 350, n=10), 0.045, role="dark")
         elif kind == 2:
@@ -180,7 +183,8 @@ def fish(pen, rng):
         pen.shape(smooth(fin, rounds=1), fill="second")
     with pen.part("belly_fin"):
         low = deep + u(0.06, 0.13)
-        pen.shape(smooth([(0.12, deep * 0.7), (-0.04, low), (-0.14, low), (-0.06, deep * 0.7)], rounds=1), fill="second")
+        fin = [(0.12, deep * 0.7), (-0.04, low), (-0.14, low), (-0.06, deep * 0.7)]
+        pen.shape(smooth(fin, rounds=1), fill="second")
     # Narrow at the tail, blunt at the head.
     half = np.linspace(0, np.pi, 14)
     x, y = -long * np.cos(half), deep * np.sin(half) ** u(0.85, 1.15) * (1 + 0.25 * np.cos(half - np.pi))

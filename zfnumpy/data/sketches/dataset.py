@@ -23,7 +23,7 @@ class SketchSet:
     images: (N, size, size, 3) uint8. labels: (N,) int64, indices into classes. masks: (N, size, size) bool, every pixel
     that the object touches. boxes: (N, 4) float32, x0, y0, x1, y1, half-open, tight around the mask. poses: (N, 4)
     float32: x, y of the object's centre, scale (its longer side over the image's), angle (degrees, counter-clockwise).
-    places: (N, most parts, 3) float32, what parts(i) reads. numbers: (N,) int64, the images' numbers in load(seed=seed).
+    places: (N, most parts, 3) float32, what parts(i) reads. numbers: (N,) int64, the images' numbers in the whole set.
     """
 
     images: np.ndarray
@@ -61,12 +61,12 @@ class SketchSet:
 
     def subset(self, indices):
         """Return the images at `indices` (a slice, integers or a bool mask) as a set of their own, in that order."""
-        if not isinstance(indices, slice):
-            indices = np.asarray(indices)
-            if not indices.size:
-                indices = indices.astype(int)
+        try:
+            rows = np.atleast_1d(np.arange(len(self))[indices])
+        except IndexError as error:
+            raise DataError(f"indices that do not fit a set of {len(self)} sketches: {error}") from error
         arrays = (self.images, self.labels, self.masks, self.boxes, self.poses, self.places, self.numbers)
-        return SketchSet(*(array[indices] for array in arrays), self.size, self.seed)
+        return SketchSet(*(array[rows] for array in arrays), self.size, self.seed)
 
     def redraw(self, i, x=None, y=None, scale=None, angle=None, background=True, without=()):
         """Draw image i again with another pose; return its image and its Truth.
@@ -120,7 +120,7 @@ def _read(path, count, size):
     """Return a file's arrays, or None where it is missing, damaged or of other shapes: then it is drawn again."""
     dtype = record_type(size)
     try:
-        with np.load(path) as file:  # np.savez keeps a checksum of every array, and reading tests it
+        with open(path, "rb") as raw, np.load(raw) as file:  # a zip: reading an array tests its checksum
             arrays = {name: file[name] for name in dtype.names if name != "mask"}
             bits = np.unpackbits(file["mask"], axis=-1, count=size)
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):

@@ -84,7 +84,8 @@ def _start_helper(size, seed, start, stop, step):
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     # One thread each: the arrays are tiny, and a pool of BLAS threads for each helper takes long to start.
     env = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", f"{__package__}._worker", *map(str, (size, seed, start, stop, step))]
+    # -P: a random.py in the folder that the user happens to be in is not Python's.
+    command = [sys.executable, "-P", "-m", f"{__package__}._worker", *map(str, (size, seed, start, stop, step))]
     try:
         # What a helper has to complain of is found again, with its traceback, when its images are drawn here.
         return subprocess.Popen(

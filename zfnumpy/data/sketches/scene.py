@@ -12,32 +12,39 @@ from .backgrounds import background as draw_background
 from .backgrounds import plain
 from .canvas import Pen, paint
 from .colours import palette as choose_palette
+from .geometry import rotation
 
-PARTS = {
-    "bird": ("beak", "eye", "head", "legs", "tail", "wing"),
-    "boat": ("flag", "hull", "jib", "mainsail"),
-    "car": ("front_wheel", "front_window", "headlight", "rear_wheel", "rear_window"),
-    "cat": ("left_ear", "left_eye", "left_whiskers", "nose", "right_ear", "right_eye", "right_whiskers"),
-    "clock": ("dial", "hour_hand", "left_bell", "minute_hand", "right_bell"),
-    "cup": ("handle", "rim", "saucer", "steam"),
-    "face": ("hair", "left_eye", "mouth", "nose", "right_eye"),
-    "fish": ("belly_fin", "dorsal_fin", "eye", "mouth", "tail"),
-    "flower": ("blossom", "heart", "left_leaf", "right_leaf", "stem"),
-    "house": ("chimney", "door", "left_window", "right_window", "roof"),
+# What draws each class, and the parts it names; front and rear are the object's own, left and right the onlooker's.
+_OBJECTS = {
+    "bird": (creatures.bird, ("head", "eye", "beak", "wing", "tail", "legs")),
+    "boat": (things.boat, ("hull", "mainsail", "jib", "flag")),
+    "car": (things.car, ("front_wheel", "rear_wheel", "front_window", "rear_window", "headlight")),
+    "cat": (
+        creatures.cat,
+        ("left_ear", "right_ear", "left_eye", "right_eye", "nose", "left_whiskers", "right_whiskers"),
+    ),
+    "clock": (things.clock, ("dial", "hour_hand", "minute_hand", "left_bell", "right_bell")),
+    "cup": (things.cup, ("rim", "handle", "saucer", "steam")),
+    "face": (creatures.face, ("left_eye", "right_eye", "nose", "mouth", "hair")),
+    "fish": (creatures.fish, ("eye", "mouth", "tail", "dorsal_fin", "belly_fin")),
+    "flower": (things.flower, ("blossom", "heart", "stem", "left_leaf", "right_leaf")),
+    "house": (things.house, ("roof", "chimney", "door", "left_window", "right_window")),
 }
-CLASSES = tuple(PARTS)
+CLASSES = tuple(_OBJECTS)
+PARTS = {name: parts for name, (_, parts) in _OBJECTS.items()}
 _HAVE_A_LEFT = ("cat", "clock", "face", "flower", "house")  # never mirrored, or their left eye would be on the right
-_MARGIN = 0.01  # how far a random pose keeps the object from the edges, in image sides
+_MARGIN = 0.02  # how far a random pose keeps the object from the edges, in image sides
 
 
 @dataclass
 class Truth:
     """What is known of one image; lengths in pixels of the image, from its upper left corner, y down.
 
-    label: index into CLASSES. mask: (size, size) bool, every pixel the object touches. box: (4,) float32 x0, y0, x1, y1,
-    half-open, tight around the mask; all zero where nothing of the object is in the image. parts: {name: (x, y, radius)},
-    the circle that holds the part. x, y: the object's centre, that of its box before it is turned. scale: the object's
-    longer side before it is turned, over the image's side. angle: degrees, counter-clockwise as one looks at it.
+    label: index into CLASSES. mask: (size, size) bool, every pixel the object touches. box: (4,) float32, x0, y0, x1,
+    y1, half-open, tight around the mask; all zero where nothing of the object is in the image. parts: {name: (x, y,
+    radius)}, the circle that holds the part. x, y: the object's centre, that of its box before it is turned. scale:
+    the object's longer side before it is turned, over the image's side. angle: degrees, counter-clockwise as one looks
+    at it.
     """
 
     label: int
@@ -60,13 +67,11 @@ def draw(label_or_name, size=64, seed=0, x=0.5, y=0.5, scale=0.7, angle=0.0, bac
     in `without` are not drawn, and everything else stays where it is (a face without its "nose").
 
     seed: a non-negative integer, or a pair (seed, i): image i of load(seed=seed) is draw(its label, size, (seed, i),
-    None, None, None, None). Raises DataError for an unknown class or part, a size under 16, a scale that is not above 0.
+    None, None, None, None). Raises DataError for an unknown class or part, a size under 16, a scale not above 0.
     """
     label = class_index(label_or_name)
     size = checked_size(size)
-    unknown = sorted({without} if isinstance(without, str) else set(without) - set(PARTS[CLASSES[label]]))
-    if unknown:
-        raise DataError(f"a {CLASSES[label]} has no part {unknown[0]!r}; its parts: {', '.join(PARTS[CLASSES[label]])}")
+    without = _checked_parts(CLASSES[label], (without,) if isinstance(without, str) else without)
     # A stream for each, so that drawing more from one changes nothing in the others.
     pose_rng, object_rng, colour_rng, ground_rng = np.random.default_rng(checked_seed(seed)).spawn(4)
     palette = choose_palette(colour_rng)
@@ -78,8 +83,9 @@ def draw(label_or_name, size=64, seed=0, x=0.5, y=0.5, scale=0.7, angle=0.0, bac
     ground = draw_background(palette, ground_rng, size) if background else plain(palette, size)
     colour, cover = paint(sketch, palette, size, *pose, without=without)
     image = np.rint(ground + (colour - ground) * cover[..., None]).astype(np.uint8)
-    mask = cover > 0
-    return image, Truth(label, _tight_box(mask), mask, _placed(sketch.parts, size, *pose), pose[0] * size, pose[1] * size, *pose[2:])
+    mask, (x, y, scale, angle) = cover > 0, pose
+    parts = {name: _placed(sketch.parts[name], size, *pose) for name in PARTS[CLASSES[label]]}
+    return image, Truth(label, _tight_box(mask), mask, parts, x * size, y * size, scale, angle)
 
 
 def class_index(label_or_name):
@@ -104,7 +110,8 @@ def checked_size(size):
 
 def checked_seed(seed):
     """Return a seed, or a pair (seed, i), as a list of non-negative integers."""
-    numbers = [whole_number(n, "a seed is a whole number") for n in (seed if isinstance(seed, (tuple, list)) else (seed,))]
+    seed_or_pair = seed if isinstance(seed, (tuple, list)) else (seed,)
+    numbers = [whole_number(n, "a seed is a whole number") for n in seed_or_pair]
     if not numbers or min(numbers) < 0:
         raise DataError(f"a seed is a whole number from 0 upwards, or a pair of them, got {seed!r}")
     return numbers
@@ -118,15 +125,22 @@ def whole_number(value, rule):
         raise DataError(f"{rule}, got {value!r}") from None
 
 
+def _checked_parts(name, without):
+    for part in without:
+        if part not in PARTS[name]:
+            raise DataError(f"a {name} has no part {part!r}; its parts are {', '.join(PARTS[name])}")
+    return without
+
+
 def _sketch(name, ink_width, rng):
     pen = Pen(ink_width)
-    getattr(creatures if hasattr(creatures, name) else things, name)(pen, rng)
+    _OBJECTS[name][0](pen, rng)
     return pen.finish(flip=rng.uniform() < 0.5 and name not in _HAVE_A_LEFT)
 
 
 def _random_pose(sketch, rng):
     """Draw x, y, scale and angle such that the object lies inside the image."""
-    scale, angle = rng.uniform(0.56, 0.92), rng.uniform(-12, 12)
+    scale, angle = rng.uniform(0.50, 0.90), rng.uniform(-15, 15)
     x0, y0, x1, y1 = sketch.reach(angle)
     room = 1 - 2 * _MARGIN
     scale = min(scale, room / max(x1 - x0, y1 - y0))
@@ -136,18 +150,10 @@ def _random_pose(sketch, rng):
     return x, y, scale, angle
 
 
-def _placed(parts, size, x, y, scale, angle):
-    """Move parts from the object's frame to the image, in pixels."""
-    c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    moved = {}
-    for name in sorted(parts):
-        px, py, radius = parts[name]
-        moved[name] = (
-            float(size * (x + scale * (px * c + py * s))),
-            float(size * (y + scale * (py * c - px * s))),
-            float(size * scale * radius),
-        )
-    return moved
+def _placed(part, size, x, y, scale, angle):
+    """Move a part's circle from the object's frame to the image, in pixels."""
+    px, py = part[:2] @ rotation(angle) * scale + (x, y)
+    return float(size * px), float(size * py), float(size * scale * part[2])
 
 
 def _tight_box(mask):

@@ -50,17 +50,18 @@ def car(pen, rng):
     rake_back, rake_front = u(0.02, 0.12), u(0.08, 0.16)
     nose = u(0.0, 0.07)
     cabin = [(back, waist), (back + rake_back, roof), (front - rake_front, roof), (front, waist)]
-    body = [(-long, waist), (front, waist), (long - 0.03, waist + nose), (long, waist + nose + 0.05), (long, floor), (-long, floor)]
-    pen.shape(smooth(body, rounds=1), np.array(cabin))
+    hood = [(front, waist), (long - 0.03, waist + nose), (long, waist + nose + 0.05)]
+    pen.shape(smooth([(-long, waist), *hood, (long, floor), (-long, floor)], rounds=1), np.array(cabin))
     pillar = (back + rake_back / 2 + front - rake_front / 2) / 2 + u(-0.05, 0.03)
     sill, lintel, slope = waist + 0.015, roof + 0.045, 0.75
     glass = "light" if u() < 0.6 else "third"
     with pen.part("rear_window"):
-        rear = [(back + 0.05, sill), (back + 0.04 + rake_back * slope, lintel), (pillar - 0.02, lintel), (pillar - 0.02, sill)]
-        pen.shape(np.array(rear), fill=glass)
+        behind, edge = back + 0.05, pillar - 0.02
+        pane = [(behind, sill), (behind + rake_back * slope, lintel), (edge, lintel), (edge, sill)]
+        pen.shape(np.array(pane), fill=glass)
     with pen.part("front_window"):
-        ahead = front - 0.04
-        pane = [(pillar + 0.03, sill), (pillar + 0.03, lintel), (ahead - rake_front * slope, lintel), (ahead, sill)]
+        ahead, edge = front - 0.04, pillar + 0.03
+        pane = [(edge, sill), (edge, lintel), (ahead - rake_front * slope, lintel), (ahead, sill)]
         pen.shape(np.array(pane), fill=glass)
     if u() < 0.5:
         pen.line([(-long + 0.02, waist + 0.1), (long - 0.02, waist + 0.1)], 0.03, role="second")
@@ -80,7 +81,8 @@ def clock(pen, rng):
     r, power = u(0.34, 0.40), 2.0 if u() < 0.65 else u(3, 6)
     reach = r * (1.0 if power == 2.0 else 1.22)
     for side in (-1, 1):
-        pen.stroke(np.array([(side * reach * 0.5, reach * 0.6), (side * reach * 0.72, reach * 1.08)]), 0.05, fill="second")
+        foot = np.array([(side * reach * 0.5, reach * 0.6), (side * reach * 0.72, reach * 1.08)])
+        pen.stroke(foot, 0.05, fill="second")
     spread, bell = u(34, 46), u(0.11, 0.16)
     for side, name in SIDES:
         turn = -side * spread
@@ -109,10 +111,12 @@ def cup(pen, rng):
     wide, tall = u(0.24, 0.30), u(0.26, 0.40)
     narrow = wide * u(0.55, 0.95)
     lip = wide * u(0.18, 0.28)
-    with pen.part("steam"):
-        for x in (-0.12, 0.02, 0.14)[: rng.integers(2, 4)]:
-            high, sway, rise = -u(0.28, 0.38), u(0.03, 0.05), np.linspace(0, 1, 9)
-            curl = np.stack([x + sway * np.sin(rise * 2 * np.pi * u(0.8, 1.2)), -0.1 + rise * (high + 0.1)], axis=1)
+    curls, rise = [], np.linspace(0, 1, 9)
+    for x in (-0.12, 0.02, 0.14)[: rng.integers(2, 4)]:
+        sway, high = u(0.03, 0.05) * np.sin(rise * 2 * np.pi * u(0.8, 1.2)), u(0.28, 0.38)
+        curls.append(np.stack([x + sway, -0.1 - rise * (high - 0.1)], axis=1))
+    with pen.part("steam", at=tuple(curls[1][4])):
+        for curl in curls:
             pen.stroke(curl, 0.032, fill="light")
     with pen.part("saucer"):
         pen.shape(ellipse(0, tall + 0.01, wide * u(1.35, 1.65), u(0.055, 0.085), power=2.4), fill="second")
@@ -155,10 +159,8 @@ def flower(pen, rng):
             pen.shape(rotated(leaf, lift) * (side, 1) + root, fill="second")
     turn, power = u(0, 360), u(1.5, 2.2)
     with pen.part("blossom", at=(0.0, 0.0)):
-        petals = [
-            rotated(ellipse(inner * 0.5 + length * 0.55, 0, length * 0.62, petal_breadth, power=power, n=18), turn + 360 * k / count)
-            for k in range(count)
-        ]
+        petal = ellipse(inner * 0.5 + length * 0.55, 0, length * 0.62, petal_breadth, power=power, n=18)
+        petals = [rotated(petal, turn + 360 * k / count) for k in range(count)]
         if u() < 0.5:
             pen.shape(*petals)
         else:

@@ -1,0 +1,1 @@
+"""Small files that travel inside the wheel; see README.md beside this."""

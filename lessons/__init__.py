@@ -1,0 +1,1 @@
+"""Lesson scripts, which travel inside the wheel."""

@@ -1,0 +1,113 @@
+"""What several commands share: opening networks and data sets, and progress on the terminal."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import checkpoint, data, models
+from ..errors import CheckpointError, DataError
+from ..layers import Conv2d
+from ..ops import get_ops
+from ..train import BEST
+
+MODELS = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg", "squeezenet1_1")
+SKETCHES = 7000                     # how many are drawn where nobody says
+
+
+def ops_of(args):
+    return get_ops(args.backend, args.threads)
+
+
+def add_network(sub):
+    """Add the arguments that name a trained network."""
+    sub.add_argument("checkpoint", help="a checkpoint, a run's folder (its best one), or with --model a plain weight file")
+    sub.add_argument("--model", choices=MODELS, help="the architecture that a plain weight file belongs to")
+    sub.add_argument("--classes", metavar="FILE", help="class names, one a line (the last column where there are tabs)")
+
+
+def open_network(args):
+    """Return the network that the arguments of `add_network` name."""
+    path, ops = Path(args.checkpoint), ops_of(args)
+    path = path / BEST if path.is_dir() else path
+    if args.model:
+        arrays = checkpoint.read_arrays(path)
+        last = [a for name, a in arrays.items() if name.endswith(".weight")]
+        if not last:
+            raise CheckpointError(f"{path} holds no array named ….weight")
+        scores = arrays.get("conv10.weight") if args.model == "squeezenet1_1" else last[-1]
+        net = getattr(models, args.model)(num_classes=len(last[-1] if scores is None else scores), ops=ops)
+        checkpoint.set_params(net, arrays, path)
+    else:
+        net = checkpoint.load(path, ops)
+    if args.classes:
+        net.classes = read_classes(args.classes, net.shapes[net.output][0])
+    return net
+
+
+def read_classes(path, count):
+    """Return `count` class names from a text file: a line each, the last column where there are tabs."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            names = [row[-1].split(",")[0].strip() for row in csv.reader(file, delimiter="\t") if row]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the class names in {path}: {error}") from error
+    names = names[1:] if len(names) == count + 1 else names                         # a header
+    if len(names) != count:
+        raise DataError(f"{path} names {len(names)} classes, the network tells {count} apart")
+    return names
+
+
+def class_names(net):
+    """Return the network's class names, or "class 0", … where it has none."""
+    return list(net.classes) if net.classes is not None else [f"class {k}" for k in range(net.shapes[net.output][0])]
+
+
+def convolutions(net):
+    """Return the names of the network's convolutions, from the image up."""
+    return [name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)]
+
+
+def open_data(name, val_fraction=0.1, seed=0):
+    """Return (train, val) of a folder, or of drawn sketches: "sketches", or "sketches:20000" for as many."""
+    kind, _, count = str(name).partition(":")
+    if kind != "sketches" or Path(kind).is_dir():
+        return data.open_dataset(name, val_fraction, seed)
+    if count and not count.isdigit():
+        raise DataError(f"sketches:N takes a number of images, got {count!r}")
+    drawn = data.sketches.load(int(count) if count else SKETCHES)
+    val = max(1, round(len(drawn) / 7))
+    return drawn.subset(slice(0, len(drawn) - val)), drawn.subset(slice(len(drawn) - val, None))
+
+
+def say_skipped(skipped, limit=3):
+    """Tell which files were passed over."""
+    if skipped:
+        shown = "; ".join(f"{path} ({reason})" for path, reason in skipped[:limit])
+        print(f"passed over {len(skipped)} file{'s' * (len(skipped) > 1)} that could not be used: {shown}"
+              + (" …" if len(skipped) > limit else ""))
+
+
+def bar(total, text, unit="batch"):
+    """Return a progress wrapper for an iterable of `total` steps; silent where the output is not a terminal."""
+    return lambda steps: tqdm(steps, total=total, desc=text, unit=unit, disable=None, leave=False)
+
+
+def pictures_of(paths, progress=iter):
+    """Read image files: ([(path, picture)], skipped); DataError where none can be read."""
+    found, skipped = [], []
+    for path in progress(paths):
+        try:
+            found.append((path, data.load_image(path)))
+        except DataError as error:
+            skipped.append((path, str(error)))
+    if not found:
+        raise DataError(f"none of {len(paths)} pictures could be read; the first: {skipped[0][1]}")
+    return found, skipped
+
+
+def units_by_strength(net, x, layer):
+    """Return the maps (or features) of `layer`, strongest first, for one prepared image x (1, 3, H, W)."""
+    y = net.ops.to_numpy(net.activations(x, [layer])[layer])[0]
+    return np.argsort(-y.reshape(len(y), -1).max(axis=1), kind="stable")

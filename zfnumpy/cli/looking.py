@@ -1,0 +1,133 @@
+"""The commands that look at networks and images: predict, project, figure2, info."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__, checkpoint
+from ..errors import BackendError, NodeError
+from ..evaluate import predict
+from ..ops import get_ops
+from ..paths import writable_folder
+from ..train import LAST
+from .common import add_network, bar, class_names, convolutions, open_data, open_network, pictures_of, say_skipped
+from .pictures import RULES, draw_figure2, draw_projections
+
+
+def add_commands(command):
+    sub = command("predict", run_predict, "Name the five likeliest classes of images.",
+                  "zfnumpy predict runs/photos holiday.jpg")
+    add_network(sub)
+    sub.add_argument("images", nargs="+", metavar="IMAGE")
+    sub.add_argument("--top", type=int, default=5, help="how many classes to name (default: 5)")
+    sub.add_argument("--ten-crop", action="store_true", help="average over four corners, centre and their flips")
+
+    sub = command("project", run_project, "Project what a unit sees down to the pixels, by three rules side by side.",
+                  "zfnumpy project runs/photos holiday.jpg --layer conv5 --unit 17 --out holiday_conv5.png")
+    add_network(sub)
+    sub.add_argument("images", nargs="+", metavar="IMAGE")
+    sub.add_argument("--layer", help="(default: the last convolution)")
+    sub.add_argument("--unit", help="map, or map,row,col; or a feature (default: each image's strongest map)")
+    sub.add_argument("--rule", choices=RULES, help="only this rule (default: all three)")
+    sub.add_argument("--out", default="projections.png", help="PNG file (default: projections.png)")
+
+    sub = command("figure2", run_figure2,
+                  "For every map of a layer the nine strongest activations of a data set, projected, beside their patches.",
+                  "zfnumpy figure2 runs/photos --data photos/ --layers conv3,conv4,conv5 --out runs/photos")
+    add_network(sub)
+    sub.add_argument("--data", required=True, help='a data set as for train, or "sketches"; its validation part is used')
+    sub.add_argument("--train-set", action="store_true", help="use the training part")
+    sub.add_argument("--layers", help="(default: every convolution)")
+    sub.add_argument("--maps", type=int, help="only the strongest so many maps of each layer (default: all)")
+    sub.add_argument("--top", type=int, default=9, help="activations a map (default: 9)")
+    sub.add_argument("--rule", default="deconvnet", choices=RULES, help="(default: deconvnet)")
+    sub.add_argument("--val-fraction", type=float, default=0.1, help="as in training (default: 0.1)")
+    sub.add_argument("--seed", type=int, default=0, help="as in training (default: 0)")
+    sub.add_argument("--out", default=".", help="folder for the sheets (default: here)")
+
+    sub = command("info", info,
+                  "Show a checkpoint: its network as a table and its training; without one, versions and backends.",
+                  "zfnumpy info runs/photos/best.safetensors")
+    sub.add_argument("checkpoint", nargs="?", help="a checkpoint or a run's folder (its last)")
+
+
+def run_predict(args):
+    net = open_network(args)
+    found, skipped = pictures_of(args.images, bar(len(args.images), "reading", "img"))
+    names = class_names(net)
+    for path, picture in found:
+        x = net.preprocessing.ten_crop([picture]) if args.ten_crop else net.preprocessing([picture])
+        p = predict(net, x)[0]
+        print(path)
+        for k in np.argsort(-p, kind="stable")[:args.top]:
+            print(f"  {p[k]:6.1%}  {names[k]}")
+    say_skipped(skipped)
+    return 2 if skipped else 0
+
+
+def run_project(args):
+    net = open_network(args)
+    layer = args.layer or convolutions(net)[-1]
+    net.node(layer)
+    try:
+        unit = None if args.unit is None else tuple(int(part) for part in args.unit.split(","))
+    except ValueError:
+        raise NodeError(f"--unit takes a map, or map,row,col, in whole numbers; got {args.unit!r}") from None
+    found, skipped = pictures_of(args.images, bar(len(args.images), "reading", "img"))
+    shown = draw_projections(net, found, layer, unit, Path(args.out), (args.rule,) if args.rule else RULES)
+    print("\n".join(shown))
+    say_skipped(skipped)
+    print(f"wrote {args.out}")
+    return 2 if skipped else 0
+
+
+def run_figure2(args):
+    net, out = open_network(args), writable_folder(args.out)
+    layers = args.layers.split(",") if args.layers else convolutions(net)
+    for layer in layers:
+        net.node(layer)
+    part = open_data(args.data, args.val_fraction, args.seed)[0 if args.train_set else 1]
+    written = draw_figure2(net, part, layers, out, args.maps, args.top, args.rule)
+    print("\n".join(f"wrote {path}" for path in written))
+    return 0
+
+
+def info(args):
+    if not args.checkpoint:
+        return _versions()
+    path = Path(args.checkpoint)
+    found = checkpoint.read(path / LAST if path.is_dir() else path)
+    net = checkpoint.rebuild(found, get_ops("numpy"))
+    print(net)
+    p = net.preprocessing
+    if p is not None:
+        mean = "the mean image" if p.has_mean_image else f"mean {p.order} ({', '.join(f'{m:.1f}' for m in p.mean)})"
+        print(f"\ninputs: shortest side to {p.resize}, crop {p.crop}, {p.order} minus {mean}, times {p.scale:.4g}")
+    if net.classes is not None:
+        print(f"classes: {', '.join(net.classes)}")
+    progress = found.extra.get("progress")
+    if progress:
+        print(f"trained: {progress['epoch']} epochs and {progress['step']} batches, rate {progress['lr']:g}, "
+              f"data {found.extra.get('about', {}).get('data', 'unknown')}")
+        for line in progress["history"][-1:]:
+            print(f"last epoch: training loss {line['loss']:.3f}, validation top-1 {line['val_top1']:.1%}, "
+                  f"best {progress['best']:.1%}")
+    return 0
+
+
+def _versions():
+    print(f"zfnumpy {__version__}, Python {platform.python_version()}")
+    for name in ("numpy", "numba", "pillow", "matplotlib", "safetensors"):
+        try:
+            print(f"  {name} {version(name)}")
+        except PackageNotFoundError:
+            print(f"  {name} is not installed")
+    for name in ("numpy", "numba", "cupy"):
+        try:
+            ops = get_ops(name)
+            print(f"backend {name}: works" + (f", {ops.threads} threads" if name == "numba" else ""))
+        except BackendError as error:
+            print(f"backend {name}: {error}")
+    return 0

@@ -1,0 +1,68 @@
+"""`zfnumpy COMMAND …`: reads the arguments, runs the command, and turns a user's mistake into one line.
+
+Exit codes: 0 done, 2 a mistake (the message on stderr), 130 interrupted. `--debug` shows the traceback instead.
+"""
+
+import argparse
+import sys
+
+from .. import __version__
+from ..errors import ZFNumpyError
+from . import looking, training
+
+DESCRIPTION = "Train a ZFNet and look inside it with the deconvnet, without any framework."
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's, with its usage errors in one line like all others."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parser():
+    """Return the parser of all commands."""
+    top = _Parser(prog="zfnumpy", description=DESCRIPTION)
+    top.add_argument("--version", action="version", version=f"zfnumpy {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--backend", default="auto", choices=("numpy", "numba", "cupy", "auto"),
+                        help="where to compute; auto takes a GPU if CuPy finds one, else numba (default: auto)")
+    common.add_argument("--threads", type=int, metavar="N", help="cores that numba may use (default: all)")
+    common.add_argument("--debug", action="store_true", help="show a traceback instead of one line when something fails")
+
+    def command(name, run, text, example):
+        sub = commands.add_parser(name, parents=[common], help=text[0].lower() + text[1:].rstrip("."), description=text,
+                                  epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub.set_defaults(run=run)
+        return sub
+
+    training.add_commands(command)
+    looking.add_commands(command)
+    return top
+
+
+def main(argv=None):
+    """Run a command line and return its exit code."""
+    args = parser().parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except ZFNumpyError as error:
+        if args.debug:
+            raise
+        print(f"zfnumpy {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if args.debug:
+            raise
+        print(f"\nzfnumpy {args.command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:                # whoever read our output has gone: `zfnumpy info … | head`
+        sys.stderr.close()
+        return 0
+    except (OSError, MemoryError) as error:
+        if args.debug:
+            raise
+        what = "there is not enough memory; try a smaller --batch-size" if isinstance(error, MemoryError) else error
+        print(f"zfnumpy {args.command}: {' '.join(str(what).split())}", file=sys.stderr)
+        return 2

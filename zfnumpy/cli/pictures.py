@@ -1,0 +1,59 @@
+"""Pictures that several commands make: first-layer filters, figure 2, projections beside their images."""
+
+import numpy as np
+
+from .. import data, plots
+from ..loss import softmax
+from ..visualize import colour_filters, find_strongest, project, project_strongest
+from .common import bar, class_names, units_by_strength
+
+RULES = ("deconvnet", "guided", "gradient")
+
+
+def draw_filters(net, out):
+    """Write filters.png into `out`."""
+    plots.save_picture(out / "filters.png", plots.filter_sheet(colour_filters(net)))
+
+
+def draw_figure2(net, dataset, layers, out, maps=None, top=9, rule="deconvnet", batch=32, per_sheet=48):
+    """Write strongest_<layer>.png for every layer (numbered if there are several sheets), and the units as .npz and .json.
+
+    maps: only so many of each layer, those that answer most strongly. Returns the paths of the sheets.
+    """
+    loader = data.Loader(dataset, batch, net.preprocessing)
+    batches = ((x, indices) for x, _, indices in bar(len(loader), "looking for the strongest")(loader.batches()))
+    written = []
+    for layer, found in find_strongest(net, batches, layers, top).items():
+        found.save(out)
+        chosen = np.arange(len(found.images)) if maps is None else np.argsort(-found.values[:, 0], kind="stable")[:maps]
+        parts = [np.sort(chosen)[i:i + per_sheet] for i in range(0, len(chosen), per_sheet)]
+        for number, part in enumerate(parts, 1):             # a sheet at a time: all projections at once would be large
+            progress = bar(-(-len(part) * top // batch), f"projecting {layer}, sheet {number} of {len(parts)}")
+            shown = project_strongest(net, found, dataset.image, part, rule, batch, progress)
+            written.append(out / f"strongest_{layer}{f'_{number}' if len(parts) > 1 else ''}.png")
+            plots.save_picture(written[-1], plots.strongest_sheet(shown))
+    return written
+
+
+def draw_projections(net, pictures, layer, unit, path, rules=RULES):
+    """Write one sheet: a row an image (name, uint8 picture), with the unit's projection by each rule.
+
+    unit None takes the map that is strongest in each image. Returns the units shown, as text.
+    """
+    rows, shown = [], []
+    for name, picture in pictures:
+        x = net.prepare([picture])
+        chosen = (int(units_by_strength(net, x, layer)[0]),) if unit is None else unit
+        scores, tape = net.forward(x)
+        probabilities = net.ops.to_numpy(softmax(scores))[0]
+        best = int(probabilities.argmax())
+        row = [(f"{class_names(net)[best]} {probabilities[best]:.0%}", net.preprocessing.pixels(net.ops.to_numpy(x))[0])]
+        text = f"{layer} {', '.join(map(str, chosen))}"
+        for rule in rules:
+            r = net.ops.to_numpy(project(net, x, layer, chosen, rule, tape))
+            r = r[:, ::-1] if net.preprocessing.order == "BGR" else r
+            row.append((f"{rule}: {text}", plots.signed(r)[0]))
+        rows.append(row)
+        shown.append(f"{name}: {text}")
+    plots.save_picture(path, plots.projection_sheet(rows, f"what {layer} sees: {', '.join(rules)}"))
+    return shown
