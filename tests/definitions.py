@@ -67,7 +67,7 @@ def conv2d_weight_grad(dy, x, w_shape, stride=1, pad=0, groups=1):
 
 
 def conv_transpose2d(x, weight, bias=None, stride=1, pad=0, output_pad=0, groups=1):
-    """Every input pixel stamps its filter onto a canvas, `stride` apart; `pad` is cut off, `output_pad` left on the far side."""
+    """Every input pixel stamps its filter onto a canvas, `stride` apart; `pad` is cut off, `output_pad` added at the end."""
     (N, C, H, W), (_, FG, KH, KW) = x.shape, weight.shape
     (SH, SW), (PH, PW), (EH, EW) = pair(stride), pair(pad), pair(output_pad)
     canvas = np.zeros((N, FG * groups, (H - 1) * SH + KH + EH, (W - 1) * SW + KW + EW))

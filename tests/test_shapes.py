@@ -49,7 +49,7 @@ def test_pair(value, expected):
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, "3", (1, 2, 3), (1,), (1, 2.5), None, True, (3, False)])
 def test_pair_refuses(value):
-    with pytest.raises(ShapeError, match="stride must be .* got") as error:
+    with pytest.raises(ShapeError, match=r"stride must be .* got") as error:
         shapes.pair(value, "stride", 1)
     assert repr(value) in str(error.value)
 

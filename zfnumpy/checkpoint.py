@@ -6,8 +6,10 @@ their settings, input shape, dtype, preprocessing, class names, the state of the
 `save` was given besides. A network of one's own therefore reloads without the code that built it. Never pickle.
 """
 
+import contextlib
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,12 +84,12 @@ def read(path):
         arrays = load_file(path)
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint {path}") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError) as error:              # TypeError: a dtype that NumPy does not have
         raise CheckpointError(f"{path} is truncated or not a safetensors file ({error})") from error
     try:
         about = json.loads(metadata["zfnumpy"])
         version, extra = about.pop("format"), about.pop("extra")
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError, AttributeError):
         raise CheckpointError(f"{path} holds weights but not a network of zfnumpy; "
                               "give it to the model it belongs to, as weights=…") from None
     if version != FORMAT:
@@ -111,7 +113,7 @@ def rebuild(found, ops=None):
                       name=about["name"], preprocessing=preprocessing, classes=about["classes"])
         net.rng.bit_generator.state = about["rng"]
         net.freeze(about["frozen"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{found.path} describes a network that cannot be built: {error}") from error
@@ -139,12 +141,12 @@ def set_params(net, arrays, source, skip=()):
     unknown = [name for name in arrays if name not in net.params]
     if unknown:
         raise CheckpointError(f"{source} has {unknown[0]} and {net.name} does not; it is of another architecture")
-    for name, w in net.params.items():
-        if name in skip:
-            continue
+    wanted = {name: w for name, w in net.params.items() if name not in skip}
+    for name, w in wanted.items():
         if tuple(arrays[name].shape) != tuple(w.shape):
             raise CheckpointError(f"{source}: {name} has shape {tuple(arrays[name].shape)}, {net.name} needs "
                                   f"{tuple(w.shape)}; it is of another architecture")
+    for name, w in wanted.items():
         w[...] = net.ops.asarray(arrays[name], dtype=w.dtype)
 
 
@@ -155,22 +157,27 @@ def read_arrays(path):
         raise CheckpointError(f"there is no weight file {path}")
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:   # a bad zip would stay open
                 return {name: file[name] for name in file.files}
         return {name: a for name, a in load_file(path).items() if not name.startswith((VELOCITY, MEAN))}
-    except (SafetensorError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+    except (SafetensorError, zipfile.BadZipFile, zlib.error, EOFError, OSError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is truncated or not a weight file ({error})") from error
 
 
 def init_from(net, path):
     """Start a network from another's weights: all that match, but for a last layer of another number of classes.
 
-    Returns the names of the parameters left as they were. CheckpointError where any other parameter differs.
+    A checkpoint of ours brings its preprocessing along, which its weights expect. Returns the names of the parameters
+    left as they were. CheckpointError where any other parameter differs.
     """
     arrays = read_arrays(path)
     last = [name for name in net.params if name.rpartition(".")[0] == _last_with_params(net)]
     skip = [name for name in last if name in arrays and tuple(arrays[name].shape) != tuple(net.params[name].shape)]
     set_params(net, arrays, path, skip=last if skip else ())
+    with contextlib.suppress(CheckpointError):                       # a plain weight file says nothing of its inputs
+        found = read(path)
+        if found.about["preprocessing"] is not None:
+            net.preprocessing = Preprocessing.from_json(found.about["preprocessing"], found.arrays.get(MEAN))
     return last if skip else []
 
 

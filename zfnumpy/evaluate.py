@@ -45,11 +45,11 @@ class Evaluation:
         with written_whole(folder / "evaluation.json") as path:
             Path(path).write_text(json.dumps({"images": self.count, "top1": self.top1, "top5": self.top5,
                                               "loss": self.loss, "crops": self.crops, "skipped": self.skipped}, indent=1))
-        with written_whole(folder / "confusion.csv") as path, open(path, "w", newline="") as file:
+        with written_whole(folder / "confusion.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["true \\ predicted", *self.classes])
             writer.writerows([name, *row] for name, row in zip(self.classes, self.confusion.tolist()))
-        with written_whole(folder / "classes.csv") as path, open(path, "w", newline="") as file:
+        with written_whole(folder / "classes.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["class", "images", "correct", "accuracy"])
             for name, row, right, share in zip(self.classes, self.confusion, np.diag(self.confusion), self.class_accuracy()):
@@ -97,6 +97,9 @@ class _Matched(DataSet):
         self._inner, self.labels, self.classes, self.skipped = inner, labels, classes, []
         self.image, self.name = inner.image, inner.name
 
+    def subset(self, indices):
+        return _Matched(self._inner.subset(indices), np.atleast_1d(self.labels[indices]), self.classes)
+
 
 def predict(net, x):
     """Return class probabilities (N, K), NumPy, of prepared inputs (N, 3, H, W), or averaged over (N, crops, 3, H, W)."""
@@ -110,20 +113,20 @@ def ranks(scores, labels):
     """Return how many classes score above the true one, (N,); of equal scores the lower class counts as above."""
     true = scores[np.arange(len(labels)), labels][:, None]
     before = np.arange(scores.shape[1]) < np.asarray(labels)[:, None]
-    return ((scores > true) | ((scores == true) & before)).sum(axis=1)
+    return (~(scores <= true) | ((scores == true) & before)).sum(axis=1)          # so that a NaN is never the best
 
 
 def _ten_crops(loader):
     """Yield (x (n, 10, 3, crop, crop), labels) for every batch of a loader's data set, passing over unreadable images."""
     data, size = loader.dataset, max(1, loader.batch_size // 10)
     for start in range(0, len(data), size):
-        pictures, labels = [], []
+        crops, labels = [], []
         for i in range(start, min(start + size, len(data))):
             try:
-                pictures.append(data.image(i))
+                crops.append(loader.preprocessing.ten_crop([data.image(i)])[0])
             except DataError as error:
-                loader.skipped.append((data.name(i), str(error)))
+                loader.record([(i, str(error))])
             else:
                 labels.append(data.labels[i])
-        if pictures:
-            yield loader.preprocessing.ten_crop(pictures), np.array(labels)
+        if crops:
+            yield np.stack(crops), np.array(labels)

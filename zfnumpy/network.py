@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import DTypeError, NodeError, ShapeError
+from .errors import BackendError, DTypeError, NodeError, ShapeError
 from .layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
 from .loss import softmax
 from .receptive import receptive_fields
@@ -55,8 +55,10 @@ class Network:
                  preprocessing=None, classes=None):
         if str(np.dtype(dtype)) not in FLOATS:
             raise DTypeError(f"a network is float32 or float64, got {dtype}")
+        if ops is None:
+            raise BackendError("a network is built with its operations: pass ops=get_ops(\"numba\"), say")
         self.ops, self.name, self.init, self.dtype = ops, name, init, np.dtype(dtype)
-        self.input_shape = tuple(input_shape)
+        self.input_shape = tuple(int(size) for size in input_shape)
         self.preprocessing, self.classes = preprocessing, classes
         self.nodes = _named(nodes)
         self.frozen = frozenset()
@@ -64,6 +66,8 @@ class Network:
         self.params, self.shapes = {}, {INPUT: self.input_shape}
         draw = np.random.default_rng([seed, 0])
         for name, layer, inputs in self.nodes.values():
+            if layer.ops is not None:
+                raise NodeError(f"{name}: this {type(layer).__name__} is in a network already; make a new one for each node")
             try:
                 shape = layer.build(ops, [self.shapes[i] for i in inputs], self.dtype, draw, init)
             except ShapeError as error:
@@ -245,6 +249,7 @@ class Network:
 
     def freeze(self, names):
         """Train every node but these from now on; NodeError for a name without parameters."""
+        names = [names] if isinstance(names, str) else list(names)
         for name in names:
             if not self.node(name).layer.params:
                 having = [n for n, node in self.nodes.items() if node.layer.params]
@@ -263,7 +268,7 @@ class Network:
 
     def _check_input(self, x):
         first = next(iter(self.nodes))
-        if getattr(x, "dtype", None) != self.dtype:
+        if str(getattr(x, "dtype", None)) != str(self.dtype):        # as text: NumPy holds None to be float64
             raise DTypeError(f"{first} expects {self.dtype}, got {getattr(x, 'dtype', type(x).__name__)}; "
                              f"use net.prepare(images) or x.astype('{self.dtype}')")
         if x.ndim != 4:

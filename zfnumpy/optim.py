@@ -13,7 +13,7 @@ class SGD:
     """
 
     def __init__(self, net, lr=0.01, momentum=0.9, weight_decay=0.0, max_filter_rms=None):
-        if not lr > 0 or not 0 <= momentum < 1 or weight_decay < 0:
+        if not lr > 0 or not 0 <= momentum < 1 or not weight_decay >= 0:
             raise ShapeError(f"SGD needs lr > 0, momentum in [0, 1) and weight_decay >= 0, "
                              f"got {lr}, {momentum}, {weight_decay}")
         self.net, self.lr, self.momentum, self.weight_decay = net, lr, momentum, weight_decay
@@ -39,4 +39,5 @@ class SGD:
         for name, v in self.velocity.items():
             if name not in velocity or tuple(velocity[name].shape) != tuple(v.shape):
                 raise CheckpointError(f"the checkpoint holds no velocity of shape {tuple(v.shape)} for {name}")
+        for name, v in self.velocity.items():
             v[...] = self.net.ops.asarray(velocity[name], dtype=v.dtype)

@@ -4,6 +4,7 @@ Sheets take arrays, never networks. A reconstruction is shown with zero in middl
 its own 99.8th percentile of magnitude, so that one hot pixel does not leave the rest flat.
 """
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from .errors import ShapeError
 from .paths import written_whole
 
 PAPER = (255, 255, 255)
+OUTSIDE = (238, 241, 246)        # where a receptive field leaves its image: neither white nor a reconstruction's grey
 FRAME = (214, 218, 224)          # between tiles of one map
 INK = (40, 44, 52)
 MUTED = (110, 116, 126)
@@ -48,6 +50,7 @@ def tile(pictures, columns, gap=2, colour=FRAME):
 
 def label(sheet, text, note="", height=16, size=12):
     """Return a sheet with a line of text above it, and a note in a muted colour at its right end."""
+    size = _fitting(text, sheet.shape[1] - 2, size, 8)
     image = Image.new("RGB", (sheet.shape[1], sheet.shape[0] + height), PAPER)
     image.paste(Image.fromarray(sheet), (0, height))
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size)
@@ -67,7 +70,7 @@ def strongest_sheet(found, title=None, width=2000):
         raise ShapeError("these units are not projected yet: call visualize.project_strongest first")
     top = found.images.shape[1]
     columns = int(np.ceil(np.sqrt(top)))
-    blank = np.array(PAPER, np.uint8)
+    blank = np.array(OUTSIDE, np.uint8)
     left = np.where(found.inside[..., None], signed(found.projections), blank)
     right = np.where(found.inside[..., None], found.patches, blank)
     left, right = enlarge(left, 40), enlarge(right, 40)
@@ -84,14 +87,21 @@ def strongest_sheet(found, title=None, width=2000):
 
 
 def heading(sheet, text, size=18):
-    """Return a sheet with a title above it, in letters small enough to fit its width."""
-    while size > 9 and ImageFont.load_default(size).getlength(text) > sheet.shape[1] - 32:
-        size -= 1
+    """Return a sheet with a title above it, in letters small enough for its width; at their smallest it grows wider."""
+    size = _fitting(text, sheet.shape[1] - 32, size, 9)
+    width = max(sheet.shape[1], int(np.ceil(ImageFont.load_default(size).getlength(text))) + 32)
     height = size + 18
-    image = Image.new("RGB", (sheet.shape[1], sheet.shape[0] + height), PAPER)
+    image = Image.new("RGB", (width, sheet.shape[0] + height), PAPER)
     image.paste(Image.fromarray(sheet), (0, height))
     ImageDraw.Draw(image).text((16, height - 6), text, fill=INK, font=ImageFont.load_default(size), anchor="ls")
     return np.asarray(image)
+
+
+def _fitting(text, width, size, least):
+    """Return the largest size of letters up to `size` that brings `text` into `width` pixels, but no less than `least`."""
+    while size > least and ImageFont.load_default(size).getlength(text) > width:
+        size -= 1
+    return size
 
 
 def filter_sheet(filters, title="first-layer filters, each scaled by its own largest weight"):
@@ -150,8 +160,9 @@ def save_confusion(path, found):
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     if K <= 60:
-        axes.set_xticks(range(K), found.classes, rotation=90)
-        axes.set_yticks(range(K), found.classes)
+        names = [name if len(name) <= 30 else name[:29] + "…" for name in found.classes]
+        axes.set_xticks(range(K), names, rotation=90, parse_math=False)          # a $ in a class name is a $
+        axes.set_yticks(range(K), names, parse_math=False)
     if K <= 20:
         for i, j in np.ndindex(K, K):
             if found.confusion[i, j]:
@@ -169,5 +180,6 @@ def _figure(width, height):
 
 
 def _save(figure, path):
-    with written_whole(path) as beside:
+    with written_whole(path) as beside, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")                    # class names in other scripts show as boxes
         figure.savefig(beside, dpi=110)

@@ -19,6 +19,13 @@ def pair(value, name, least=0):
     return int(values[0]), int(values[1])
 
 
+def count(value, name):
+    """Return a number of things as an int; ShapeError for one below 1, or that is no int."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise ShapeError(f"{name} must be a whole number from 1, got {value!r}")
+    return int(value)
+
+
 def conv_output_size(size, kernel, stride, pad):
     """Return floor((size + 2 pad - kernel) / stride) + 1, the output size of a convolution along one axis."""
     return (size + 2 * pad - kernel) // stride + 1

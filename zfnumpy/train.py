@@ -25,6 +25,7 @@ LAST, BEST = "last.safetensors", "best.safetensors"
 class Settings:
     """What a run does. `drop_at` lowers the rate after those epochs; without it the rate falls when validation stalls.
 
+    The first `warmup` steps raise the rate in a straight line to `lr`, which keeps He's weights from being thrown about.
     A stall is `patience` epochs in which the validation error did not fall below its best. `augment_pad` pads small
     pictures before the random crop. `max_filter_rms` is the paper's filter renormalization, None for none.
     """
@@ -32,6 +33,7 @@ class Settings:
     epochs: int = 20
     batch_size: int = 128
     lr: float = 0.01
+    warmup: int = 0
     momentum: float = 0.9
     weight_decay: float = 5e-4
     max_filter_rms: float | None = None
@@ -48,15 +50,21 @@ class Settings:
         for name in ("epochs", "batch_size", "patience", "loader_threads"):
             if getattr(self, name) < 1:
                 raise ZFNumpyError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 < self.drop_factor < 1:
-            raise ZFNumpyError(f"drop_factor must lie between 0 and 1, got {self.drop_factor}")
+        for name, fits, where in (("lr", 0 < self.lr < np.inf, "above 0"),
+                                  ("momentum", 0 <= self.momentum < 1, "0 or more and below 1"),
+                                  ("warmup", self.warmup >= 0, "0 or more"),
+                                  ("weight_decay", 0 <= self.weight_decay < np.inf, "0 or more"),
+                                  ("drop_factor", 0 < self.drop_factor < 1, "between 0 and 1")):
+            if not fits:
+                raise ZFNumpyError(f"{name} must be {where}, got {getattr(self, name)}")
 
 
 @dataclass
 class Progress:
     """Where a run stands; with the weights, velocities and the network's generator it is all that a resume needs.
 
-    `step` counts the batches of the epoch begun that are done, `loss`, `correct` and `seen` are their sums.
+    `step` is the place in the epoch begun, in batches of the data set, unreadable ones included; `loss`, `correct` and
+    `seen` are sums over the images seen in it.
     """
 
     epoch: int = 0
@@ -78,7 +86,7 @@ class Run:
     """
 
     def __init__(self, net, train_set, val_set, settings, out, about=None, progress=None):
-        self.net, self.settings, self.out, self.about = net, settings, writable_folder(out), about or {}
+        self.net, self.settings, self.about = net, settings, about or {}
         augment = Augment(flip=settings.flip, pad=settings.augment_pad)
         common = {"batch_size": settings.batch_size, "preprocessing": net.preprocessing, "seed": settings.seed,
                   "threads": settings.loader_threads, "dtype": str(net.dtype)}
@@ -90,24 +98,29 @@ class Run:
         self.progress = progress or Progress(lr=settings.lr)
         self.optimizer = SGD(net, self.progress.lr, settings.momentum, settings.weight_decay, settings.max_filter_rms)
         self.interrupted = False
+        self.out = writable_folder(out)
 
     @classmethod
     def resume(cls, path, train_set, val_set, ops=None, out=None, **changes):
         """Return the run of a checkpoint (a file, or a run's folder: its last one), to go on to the same bits.
 
-        `changes` replaces settings: more epochs, say. `out` is the run's folder, by default the checkpoint's.
+        `changes` replaces settings: more epochs, say; `lr` is the rate from here on. `out` is the run's folder, by
+        default the checkpoint's. An epoch that is begun keeps its batch size and its seed, and a run its classes.
         """
-        path = Path(path)
-        path = path / LAST if path.is_dir() else path
-        found = checkpoint.read(path)
-        try:
-            extra = found.extra
-            settings = Settings(**{**extra["settings"], "drop_at": tuple(extra["settings"]["drop_at"]), **changes})
-            progress, about = Progress(**extra["progress"]), extra["about"]
-        except (KeyError, TypeError):
-            raise CheckpointError(f"{path} holds a network but no training to resume; use it with --init-from") from None
+        found = read_run(path)
+        path, extra = found.path, found.extra
+        settings = Settings(**{**extra["settings"], "drop_at": tuple(extra["settings"]["drop_at"]), **changes})
+        progress = Progress(**extra["progress"])
+        kept = [key for key in ("batch_size", "seed") if getattr(settings, key) != extra["settings"][key]]
+        if kept and progress.step:
+            raise ZFNumpyError(f"{kept[0]} cannot change within an epoch: {path} stands at batch {progress.step} of epoch "
+                               f"{progress.epoch + 1}, begun with {extra['settings'][kept[0]]}")
+        progress.lr = changes.get("lr", progress.lr)
         net = checkpoint.rebuild(found, ops)
-        run = cls(net, train_set, val_set, settings, out or path.parent, about, progress)
+        if net.classes is not None and list(net.classes) != list(train_set.classes):
+            raise DataError(f"{path} was trained on the classes {', '.join(net.classes)}; "
+                            f"the data set has {', '.join(train_set.classes)}")
+        run = cls(net, train_set, val_set, settings, out or path.parent, extra["about"], progress)
         run.optimizer.restore(found.velocity)
         return run
 
@@ -120,9 +133,10 @@ class Run:
         ends it at once. A loss that is not finite raises TrainingError; the last checkpoint stays as it was.
         """
         state, settings = self.progress, self.settings
+        self.interrupted = False
         if not state.history and not state.step:
             self._save(LAST)                             # so that there is a good checkpoint from the first step on
-        with _Interrupts() as interrupts:
+        with _Interrupts() as interrupts, np.errstate(all="ignore"):       # what overflows is told by a TrainingError
             while state.epoch < settings.epochs and not self.interrupted:
                 begin, before = time.perf_counter(), state.seen
                 self.interrupted = self._epoch(interrupts)
@@ -133,7 +147,7 @@ class Run:
                 self._end_epoch(seconds, (state.seen - before) / seconds)
                 if on_epoch:
                     on_epoch(state.history)
-                self.interrupted = interrupts.seen
+                self.interrupted = interrupts.seen and state.epoch < settings.epochs
         return state.history
 
     def _epoch(self, interrupts):
@@ -145,10 +159,12 @@ class Run:
                 scores, tape = net.forward(ops.asarray(x), train=True)
                 loss, dscores = softmax_cross_entropy(scores, labels)
                 if not np.isfinite(loss):
-                    raise TrainingError(self._not_finite(loss, ops.asarray(x)))
+                    raise self._diverged(f"the loss is {loss} at step {state.step + 1} of epoch {state.epoch + 1}; "
+                                         + self._where(ops.asarray(x)))
+                self.optimizer.lr = self._rate()
                 self.optimizer.step(net.backward(dscores, tape))
                 del tape                                 # before the next forward makes its own
-                state.step += 1
+                state.step = loader.place
                 state.loss += loss * len(labels)
                 state.correct += int((ops.to_numpy(scores.argmax(axis=1)) == labels).sum())
                 state.seen += len(labels)
@@ -158,31 +174,41 @@ class Run:
                     return True
         return False
 
+    def _rate(self):
+        """Return the rate of the next step: the schedule's, less in the warm-up."""
+        state, warmup = self.progress, self.settings.warmup
+        done = state.epoch * len(self.train_loader) + state.step
+        return state.lr * min(1.0, (done + 1) / warmup) if warmup else state.lr
+
     def _end_epoch(self, seconds, rate):
         """Validate, lower the rate if it is time, log, and save."""
         state, settings = self.progress, self.settings
         found = evaluate(self.net, self.val_loader)
+        if not np.isfinite(found.loss):
+            raise self._diverged(f"the validation loss is {found.loss} after epoch {state.epoch + 1}")
         state.history.append({
             "epoch": state.epoch + 1, "lr": state.lr, "loss": state.loss / state.seen, "top1": state.correct / state.seen,
             "val_loss": found.loss, "val_top1": found.top1, "val_top5": found.top5, "seconds": round(seconds, 2),
             "images_per_second": round(rate, 1),
-            "skipped": len(self.train_loader.skipped) + len(self.val_loader.skipped)})
+            "skipped": len(self.train_loader.dataset) - state.seen + len(self.val_loader.dataset) - found.count})
         state.epoch, state.step, state.loss, state.correct, state.seen = state.epoch + 1, 0, 0.0, 0, 0
         improved = found.top1 > state.best
         state.best, state.stalled = (found.top1, 0) if improved else (state.best, state.stalled + 1)
         stalls = not settings.drop_at and state.stalled >= settings.patience
         if stalls or state.epoch in settings.drop_at:
             state.lr, state.stalled = state.lr * settings.drop_factor, 0
-            self.optimizer.lr = state.lr
-        self._save(LAST)
         if improved:
             self._save(BEST)
         if settings.keep_all:
             self._save(f"epoch_{state.epoch:03d}.safetensors")
         with written_whole(self.out / "log.jsonl") as path:
             path.write_text("".join(json.dumps(line) + "\n" for line in state.history))
+        self._save(LAST)                                 # at the end: what a resume reads stands for all of these
 
     def _save(self, name):
+        for parameter, w in self.net.params.items():
+            if not bool(self.net.ops.xp.isfinite(w).all()):
+                raise self._diverged(f"{parameter} is not finite any more")
         needed = 2 * sum(w.nbytes for w in self.net.params.values())
         if free_bytes(self.out) < needed:
             raise ZFNumpyError(f"{name} needs {needed / 2**20:.0f} MiB and the disk of {self.out} has "
@@ -190,12 +216,22 @@ class Run:
         checkpoint.save(self.out / name, self.net, self.optimizer, settings=asdict(self.settings),
                         progress=asdict(self.progress), about=self.about)
 
-    def _not_finite(self, loss, x):
-        state = self.progress
+    def _where(self, x):
         layer = first_not_finite(self.net, x)
-        return (f"the loss is {loss} at step {state.step + 1} of epoch {state.epoch + 1}; "
-                + (f"the first output that is not finite is {layer}'s" if layer else "every layer's output is finite")
-                + f"; try a lower rate than {state.lr:g}, or --init he; the last good checkpoint is {self.out / LAST}")
+        return f"the first output that is not finite is {layer}'s" if layer else "every layer's output is finite"
+
+    def _diverged(self, what):
+        return TrainingError(f"{what}; try a lower rate than {self.progress.lr:g}, or --init he; "
+                             f"the last good checkpoint is {self.out / LAST}")
+
+
+def read_run(path):
+    """Return the Checkpoint of a run: a file, or a run's folder for its last one; refused where it holds no training."""
+    path = Path(path)
+    found = checkpoint.read(path / LAST if path.is_dir() else path)
+    if not {"settings", "progress", "about"} <= set(found.extra):
+        raise CheckpointError(f"{found.path} holds a network but no training to resume; use it with --init-from")
+    return found
 
 
 def first_not_finite(net, x):

@@ -5,11 +5,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: parity is not tested here")
 
-from zfnumpy import get_ops, models                                               # noqa: E402
-from zfnumpy.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU               # noqa: E402
-from zfnumpy.loss import softmax, softmax_cross_entropy                           # noqa: E402
-from zfnumpy.network import Network                                               # noqa: E402
-from zfnumpy.optim import SGD                                                     # noqa: E402
+from zfnumpy import get_ops, models  # noqa: E402
+from zfnumpy.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU  # noqa: E402
+from zfnumpy.loss import softmax, softmax_cross_entropy  # noqa: E402
+from zfnumpy.network import Network  # noqa: E402
+from zfnumpy.optim import SGD  # noqa: E402
 
 F = torch.nn.functional
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -65,7 +65,8 @@ def test_conv_transpose2d(host_ops, dtype, stride, pad, output_pad, groups):
 
 @dtypes
 @pytest.mark.parametrize(("size", "stride", "pad", "ceil_mode"), [
-    (2, None, 0, False), (3, 2, 1, False), (3, 2, 0, True), ((3, 2), (2, 3), (1, 1), True), (3, 2, 1, True), (2, 3, 1, True)])
+    (2, None, 0, False), (3, 2, 1, False), (3, 2, 0, True), ((3, 2), (2, 3), (1, 1), True), (3, 2, 1, True),
+    (2, 3, 1, True)])
 @pytest.mark.parametrize("plane", [(11, 14), (6, 6), (7, 9)])
 def test_max_pool2d_and_its_switches(host_ops, dtype, size, stride, pad, ceil_mode, plane):
     x = np.random.default_rng(0).integers(-3, 3, (2, 3, *plane)).astype(dtype)           # with many ties

@@ -1,5 +1,6 @@
 """What several commands share: opening networks and data sets, and progress on the terminal."""
 
+import argparse
 import csv
 from pathlib import Path
 
@@ -14,6 +15,21 @@ from ..train import BEST
 
 MODELS = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg", "squeezenet1_1")
 SKETCHES = 7000                     # how many are drawn where nobody says
+
+
+def whole(least):
+    """Return an argument type: whole numbers from `least`."""
+
+    def read(text):
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least}, got {text!r}")
+        return value
+
+    return read
 
 
 def ops_of(args):
@@ -37,13 +53,39 @@ def open_network(args):
         if not last:
             raise CheckpointError(f"{path} holds no array named ….weight")
         scores = arrays.get("conv10.weight") if args.model == "squeezenet1_1" else last[-1]
-        net = getattr(models, args.model)(num_classes=len(last[-1] if scores is None else scores), ops=ops)
+        net = getattr(models, args.model)(num_classes=len(np.atleast_1d(last[-1] if scores is None else scores)),
+                                        ops=ops)
         checkpoint.set_params(net, arrays, path)
     else:
-        net = checkpoint.load(path, ops)
+        found = checkpoint.read(path)
+        net = checkpoint.rebuild(found, ops)
+        _split_as_in_training(args, found.extra.get("about", {}))
+    if net.preprocessing is None:
+        raise CheckpointError(f"{path} does not say how images are prepared: set net.preprocessing and save it again")
     if args.classes:
         net.classes = read_classes(args.classes, net.shapes[net.output][0])
     return net
+
+
+def add_data(sub):
+    """Add the arguments that name a data set and the part of it to use."""
+    sub.add_argument("--data", required=True, help='a data set as for train, or "sketches"; its validation part is used')
+    sub.add_argument("--train-set", action="store_true", help="use the training part")
+    sub.add_argument("--val-fraction", type=float, help="of a plain folder of classes (default: as in training)")
+    sub.add_argument("--seed", type=whole(0), help="of that split (default: as in training)")
+
+
+def open_part(args):
+    """Return the part of a data set that the arguments of `add_data` name, once `open_network` has read the checkpoint."""
+    _split_as_in_training(args, {})
+    return open_data(args.data, args.val_fraction, args.seed)[0 if args.train_set else 1]
+
+
+def _split_as_in_training(args, about):
+    """Fill in how a plain folder is split, so that no image trained on counts as a new one."""
+    for name, otherwise in (("val_fraction", 0.1), ("seed", 0)):
+        if getattr(args, name, 0) is None:
+            setattr(args, name, about.get(name, otherwise))
 
 
 def read_classes(path, count):
@@ -74,7 +116,7 @@ def open_data(name, val_fraction=0.1, seed=0):
     kind, _, count = str(name).partition(":")
     if kind != "sketches" or Path(kind).is_dir():
         return data.open_dataset(name, val_fraction, seed)
-    if count and not count.isdigit():
+    if count and not count.isdecimal():
         raise DataError(f"sketches:N takes a number of images, got {count!r}")
     drawn = data.sketches.load(int(count) if count else SKETCHES)
     val = max(1, round(len(drawn) / 7))

@@ -12,7 +12,18 @@ from ..evaluate import predict
 from ..ops import get_ops
 from ..paths import writable_folder
 from ..train import LAST
-from .common import add_network, bar, class_names, convolutions, open_data, open_network, pictures_of, say_skipped
+from .common import (
+    add_data,
+    add_network,
+    bar,
+    class_names,
+    convolutions,
+    open_network,
+    open_part,
+    pictures_of,
+    say_skipped,
+    whole,
+)
 from .pictures import RULES, draw_figure2, draw_projections
 
 
@@ -21,7 +32,7 @@ def add_commands(command):
                   "zfnumpy predict runs/photos holiday.jpg")
     add_network(sub)
     sub.add_argument("images", nargs="+", metavar="IMAGE")
-    sub.add_argument("--top", type=int, default=5, help="how many classes to name (default: 5)")
+    sub.add_argument("--top", type=whole(1), default=5, help="how many classes to name (default: 5)")
     sub.add_argument("--ten-crop", action="store_true", help="average over four corners, centre and their flips")
 
     sub = command("project", run_project, "Project what a unit sees down to the pixels, by three rules side by side.",
@@ -37,14 +48,11 @@ def add_commands(command):
                   "For every map of a layer the nine strongest activations of a data set, projected, beside their patches.",
                   "zfnumpy figure2 runs/photos --data photos/ --layers conv3,conv4,conv5 --out runs/photos")
     add_network(sub)
-    sub.add_argument("--data", required=True, help='a data set as for train, or "sketches"; its validation part is used')
-    sub.add_argument("--train-set", action="store_true", help="use the training part")
+    add_data(sub)
     sub.add_argument("--layers", help="(default: every convolution)")
-    sub.add_argument("--maps", type=int, help="only the strongest so many maps of each layer (default: all)")
-    sub.add_argument("--top", type=int, default=9, help="activations a map (default: 9)")
+    sub.add_argument("--maps", type=whole(1), help="only the strongest so many maps of each layer (default: all)")
+    sub.add_argument("--top", type=whole(1), default=9, help="activations a map (default: 9)")
     sub.add_argument("--rule", default="deconvnet", choices=RULES, help="(default: deconvnet)")
-    sub.add_argument("--val-fraction", type=float, default=0.1, help="as in training (default: 0.1)")
-    sub.add_argument("--seed", type=int, default=0, help="as in training (default: 0)")
     sub.add_argument("--out", default=".", help="folder for the sheets (default: here)")
 
     sub = command("info", info,
@@ -76,6 +84,7 @@ def run_project(args):
     except ValueError:
         raise NodeError(f"--unit takes a map, or map,row,col, in whole numbers; got {args.unit!r}") from None
     found, skipped = pictures_of(args.images, bar(len(args.images), "reading", "img"))
+    writable_folder(Path(args.out).parent)
     shown = draw_projections(net, found, layer, unit, Path(args.out), (args.rule,) if args.rule else RULES)
     print("\n".join(shown))
     say_skipped(skipped)
@@ -84,12 +93,12 @@ def run_project(args):
 
 
 def run_figure2(args):
-    net, out = open_network(args), writable_folder(args.out)
+    net = open_network(args)
     layers = args.layers.split(",") if args.layers else convolutions(net)
     for layer in layers:
         net.node(layer)
-    part = open_data(args.data, args.val_fraction, args.seed)[0 if args.train_set else 1]
-    written = draw_figure2(net, part, layers, out, args.maps, args.top, args.rule)
+    part = open_part(args)
+    written = draw_figure2(net, part, layers, writable_folder(args.out), args.maps, args.top, args.rule)
     print("\n".join(f"wrote {path}" for path in written))
     return 0
 

@@ -9,6 +9,7 @@ import sys
 from .. import __version__
 from ..errors import ZFNumpyError
 from . import looking, training
+from .common import whole
 
 DESCRIPTION = "Train a ZFNet and look inside it with the deconvnet, without any framework."
 
@@ -28,7 +29,7 @@ def parser():
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--backend", default="auto", choices=("numpy", "numba", "cupy", "auto"),
                         help="where to compute; auto takes a GPU if CuPy finds one, else numba (default: auto)")
-    common.add_argument("--threads", type=int, metavar="N", help="cores that numba may use (default: all)")
+    common.add_argument("--threads", type=whole(1), metavar="N", help="cores that numba may use (default: all)")
     common.add_argument("--debug", action="store_true", help="show a traceback instead of one line when something fails")
 
     def command(name, run, text, example):

@@ -5,7 +5,7 @@ import numpy as np
 from .. import data, plots
 from ..loss import softmax
 from ..visualize import colour_filters, find_strongest, project, project_strongest
-from .common import bar, class_names, units_by_strength
+from .common import bar, class_names, say_skipped, units_by_strength
 
 RULES = ("deconvnet", "guided", "gradient")
 
@@ -22,8 +22,9 @@ def draw_figure2(net, dataset, layers, out, maps=None, top=9, rule="deconvnet", 
     """
     loader = data.Loader(dataset, batch, net.preprocessing)
     batches = ((x, indices) for x, _, indices in bar(len(loader), "looking for the strongest")(loader.batches()))
-    written = []
-    for layer, found in find_strongest(net, batches, layers, top).items():
+    written, strongest = [], find_strongest(net, batches, layers, top)
+    say_skipped(loader.skipped)
+    for layer, found in strongest.items():
         found.save(out)
         chosen = np.arange(len(found.images)) if maps is None else np.argsort(-found.values[:, 0], kind="stable")[:maps]
         parts = [np.sort(chosen)[i:i + per_sheet] for i in range(0, len(chosen), per_sheet)]
@@ -48,11 +49,12 @@ def draw_projections(net, pictures, layer, unit, path, rules=RULES):
         probabilities = net.ops.to_numpy(softmax(scores))[0]
         best = int(probabilities.argmax())
         row = [(f"{class_names(net)[best]} {probabilities[best]:.0%}", net.preprocessing.pixels(net.ops.to_numpy(x))[0])]
-        text = f"{layer} {', '.join(map(str, chosen))}"
+        kind = "map" if len(net.shapes[layer]) == 3 else "feature"
+        text = f"{layer} {kind} {', '.join(map(str, chosen))}"
         for rule in rules:
             r = net.ops.to_numpy(project(net, x, layer, chosen, rule, tape))
             r = r[:, ::-1] if net.preprocessing.order == "BGR" else r
-            row.append((f"{rule}: {text}", plots.signed(r)[0]))
+            row.append((f"{rule} · {text}", plots.signed(r)[0]))
         rows.append(row)
         shown.append(f"{name}: {text}")
     plots.save_picture(path, plots.projection_sheet(rows, f"what {layer} sees: {', '.join(rules)}"))

@@ -1,5 +1,7 @@
 """The commands that train and measure: demo, train, evaluate."""
 
+import argparse
+import shlex
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -10,8 +12,8 @@ from ..errors import ZFNumpyError
 from ..estimate import estimate
 from ..evaluate import evaluate, matched
 from ..paths import free_bytes, writable_folder
-from ..train import LAST, Run, Settings
-from .common import add_network, bar, class_names, open_data, open_network, ops_of, say_skipped
+from ..train import Run, Settings, read_run
+from .common import add_data, add_network, bar, class_names, open_data, open_network, open_part, ops_of, say_skipped, whole
 from .pictures import draw_figure2, draw_filters, draw_projections
 
 TRAINABLE = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg")
@@ -21,9 +23,10 @@ def add_commands(command):
     sub = command("demo", demo, "Draw a data set, train a small ZFNet on it and look inside: a folder of pictures.",
                   "zfnumpy demo --out demo")
     sub.add_argument("--out", default="demo", help="folder for the run and its pictures (default: demo)")
-    sub.add_argument("--count", type=int, default=7000, help="sketches to draw, a seventh for validation (default: 7000)")
-    sub.add_argument("--epochs", type=int, default=6, help="(default: 6)")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--count", type=whole(2), default=7000, help="sketches to draw, a seventh of them for validation"
+                     " (default: 7000)")
+    sub.add_argument("--epochs", type=whole(1), default=6, help="(default: 6)")
+    sub.add_argument("--seed", type=whole(0), default=0)
 
     sub = command("train", train, "Train a network on a folder of images, one subfolder a class, or on drawn sketches.",
                   "zfnumpy train photos/ --model zfnet_mini --epochs 20 --lr 0.004 --out runs/photos")
@@ -33,18 +36,22 @@ def add_commands(command):
     sub.add_argument("--init", default="he", choices=("he", "paper"),
                      help="he: inputs of about ±1; paper: weights of 1e-2, inputs of about ±128, filter renormalization")
     sub.add_argument("--mean", default="colour", choices=("colour", "image"), help="what is subtracted (default: colour)")
-    sub.add_argument("--epochs", type=int, help="(default: 20)")
-    sub.add_argument("--batch-size", type=int, help="(default: 128)")
+    sub.add_argument("--input-scale", type=float, default=1, metavar="F", help="inputs F times as large, first filters as "
+                     "much smaller: these learn faster, and come out smoother (default: 1)")
+    sub.add_argument("--epochs", type=whole(1), help="(default: 20)")
+    sub.add_argument("--batch-size", type=whole(1), help="(default: 128)")
     sub.add_argument("--lr", type=float, help="learning rate (default: 0.01)")
+    sub.add_argument("--warmup", type=whole(0), metavar="STEPS", help="steps over which the rate rises to --lr (default: 0)")
     sub.add_argument("--momentum", type=float, help="(default: 0.9)")
     sub.add_argument("--weight-decay", type=float, help="(default: 5e-4)")
     sub.add_argument("--dropout", type=float, default=0.5, help="in the fully connected layers (default: 0.5)")
     sub.add_argument("--drop-at", type=_epochs, metavar="E,E", help="lower the rate after these epochs, not by validation")
-    sub.add_argument("--patience", type=int, help="stalled epochs that lower the rate (default: 4)")
-    sub.add_argument("--augment-pad", type=int, metavar="N", help="pad images by N pixels before random crops (default: 0)")
+    sub.add_argument("--patience", type=whole(1), help="stalled epochs that lower the rate (default: 4)")
+    sub.add_argument("--augment-pad", type=whole(0), metavar="N",
+                     help="pad images by N pixels before random crops (default: 0)")
     sub.add_argument("--no-flip", action="store_true", help="do not mirror images at random")
     sub.add_argument("--val-fraction", type=float, default=0.1, help="of a plain folder of classes (default: 0.1)")
-    sub.add_argument("--seed", type=int, help="(default: 0)")
+    sub.add_argument("--seed", type=whole(0), help="(default: 0)")
     sub.add_argument("--keep-all", action="store_true", help="keep the checkpoint of every epoch")
     sub.add_argument("--init-from", metavar="CHECKPOINT", help="start from these weights (fine-tuning)")
     sub.add_argument("--freeze", metavar="LAYERS", help="do not train these: conv1,conv2")
@@ -55,21 +62,22 @@ def add_commands(command):
                   "Measure a network on a data set: top-1, top-5, confusion matrix, accuracy a class.",
                   "zfnumpy evaluate runs/photos --data photos/ --out runs/photos/evaluation")
     add_network(sub)
-    sub.add_argument("--data", required=True, help='a data set as for train, or "sketches"; its validation part is used')
-    sub.add_argument("--train-set", action="store_true", help="use the training part")
+    add_data(sub)
     sub.add_argument("--ten-crop", action="store_true", help="average over four corners, centre and their flips")
-    sub.add_argument("--batch-size", type=int, default=64, help="(default: 64)")
-    sub.add_argument("--val-fraction", type=float, default=0.1, help="as in training (default: 0.1)")
-    sub.add_argument("--seed", type=int, default=0, help="as in training (default: 0)")
+    sub.add_argument("--batch-size", type=whole(1), default=64, help="(default: 64)")
     sub.add_argument("--out", help="folder for evaluation.json, confusion.csv, confusion.png and classes.csv")
 
 
 def _epochs(text):
-    return tuple(int(part) for part in text.split(","))
+    try:
+        return tuple(whole(1)(part) for part in text.split(","))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"takes epochs, as 13,17: each {error}") from None
 
 
 def train(args):
-    given = {f.name: getattr(args, f.name) for f in fields(Settings) if getattr(args, f.name, None) not in (None, False)}
+    given = {f.name: getattr(args, f.name, None) for f in fields(Settings)}
+    given = {name: value for name, value in given.items() if value is not None and value is not False}     # 0 is given
     if args.no_flip:
         given["flip"] = False
     if args.resume:
@@ -84,19 +92,22 @@ def train(args):
 def _start(args, given):
     seed = args.seed or 0
     settings = Settings(**given, max_filter_rms=0.1 if args.init == "paper" else None)
-    out = writable_folder(args.out or Path("runs", args.model))
     train_set, val_set = open_data(args.data, args.val_fraction, seed)
     say_skipped(getattr(train_set, "skipped", []))
     extra = {} if args.model == "tiny_vgg" else {"dropout": args.dropout}
     net = getattr(models, args.model)(len(train_set.classes), ops_of(args), seed, init=args.init, **extra)
     net.classes = list(train_set.classes)
+    if not args.init_from:
+        models.rescale_input(net, args.input_scale)
+    default = net.preprocessing
     if args.init_from:
         fresh = checkpoint.init_from(net, args.init_from)
         print(f"weights from {args.init_from}" + (f", but for {', '.join(fresh)}" if fresh else ""))
     if args.freeze:
         net.freeze(args.freeze.split(","))
+    out = writable_folder(args.out or Path("runs", args.model))           # before what takes long, after what may refuse
     print(f"{len(train_set):,} training and {len(val_set):,} validation images of {len(train_set.classes)} classes")
-    if args.model != "tiny_vgg":                                  # which expects RGB over 255, with no mean taken off
+    if net.preprocessing is default and args.model != "tiny_vgg":        # whose inputs are RGB over 255, no mean taken off
         mean = (data.mean_image if args.mean == "image" else data.mean_colour)(train_set, net.preprocessing.resize)
         net.preprocessing = replace(net.preprocessing, mean=mean)
     about = {"data": str(args.data), "val_fraction": args.val_fraction, "seed": seed}
@@ -104,22 +115,24 @@ def _start(args, given):
 
 
 def _resume(args, given):
-    path = Path(args.resume)
-    path = path / LAST if path.is_dir() else path
-    about = checkpoint.read(path).extra.get("about", {})
+    if args.init_from or args.freeze:
+        raise ZFNumpyError("--resume keeps the run's weights and its frozen layers; leave out --init-from and --freeze")
+    about = read_run(args.resume).extra["about"]
     name = args.data or about.get("data")
     if not name:
-        raise ZFNumpyError(f"{path} does not say what data it was trained on; name it before --resume")
+        raise ZFNumpyError(f"{args.resume} does not say what data it was trained on; name it before --resume")
     train_set, val_set = open_data(name, about.get("val_fraction", 0.1), about.get("seed", 0))
-    run = Run.resume(path, train_set, val_set, ops_of(args), args.out, **given)
-    print(f"going on at epoch {run.progress.epoch + 1} of {run.settings.epochs}, batch {run.progress.step + 1}")
+    run = Run.resume(args.resume, train_set, val_set, ops_of(args), args.out, **given)
+    done, epochs = run.progress.epoch, run.settings.epochs
+    print(f"going on at epoch {done + 1} of {epochs}, batch {run.progress.step + 1}" if done < epochs else
+          f"all {done} epochs are done; --epochs {done + 10} would go on")
     return run
 
 
 def _go(run, with_estimate=True):
     """Run a training, telling what it will cost, how it goes and how it ended."""
     net, settings = run.net, run.settings
-    if with_estimate:
+    if with_estimate and run.progress.epoch < settings.epochs:
         print("timing two steps (the first run ever also compiles the kernels, half a minute)", flush=True)
         cost = estimate(net, settings.batch_size, settings.epochs - run.progress.epoch, len(run.train_loader.dataset),
                         len(run.val_loader.dataset), settings.keep_all)
@@ -137,7 +150,7 @@ def _go(run, with_estimate=True):
     history = run.go(tell)
     say_skipped(run.train_loader.skipped + run.val_loader.skipped)
     if run.interrupted:
-        print(f"stopped; to go on: zfnumpy train --resume {run.out}")
+        print(f"stopped; to go on: zfnumpy train --resume {shlex.quote(str(run.out))}")
         return 130
     best = max(history, key=lambda h: h["val_top1"])
     print(f"best validation top-1 {best['val_top1']:.1%} in epoch {best['epoch']}; checkpoints, log.jsonl and curves.png "
@@ -147,14 +160,16 @@ def _go(run, with_estimate=True):
 
 def run_evaluate(args):
     net = open_network(args)
-    part = open_data(args.data, args.val_fraction, args.seed)[0 if args.train_set else 1]
+    part = open_part(args)
     names = class_names(net)
     if net.classes is not None and list(part.classes) != names:
         part = matched(part, names)
         shared = len(np.unique(part.labels))
         print(f"{shared} of the network's {len(names)} classes are in the data by name: {len(part)} images")
+    if args.out:
+        writable_folder(args.out)
     loader = data.Loader(part, args.batch_size, net.preprocessing)
-    found = evaluate(net, loader, args.ten_crop, bar(len(loader), "evaluating"))
+    found = evaluate(net, loader, args.ten_crop, bar(None if args.ten_crop else len(loader), "evaluating"))
     say_skipped(found.skipped)
     right = int(np.trace(found.confusion))
     print(f"top-1 {found.top1:.2%} ({right} of {found.count}), top-5 {found.top5:.2%}, loss {found.loss:.4f}"
@@ -174,7 +189,8 @@ def demo(args):
     net = models.zfnet_mini(10, ops_of(args), args.seed, conv=(32, 64, 96, 96, 64), fc=(256, 256))
     net.classes = train_set.classes
     net.preprocessing = replace(net.preprocessing, mean=data.mean_colour(train_set, net.preprocessing.resize))
-    settings = Settings(epochs=args.epochs, batch_size=64, lr=0.01, drop_at=(args.epochs - 1,), seed=args.seed)
+    models.rescale_input(net, 4)
+    settings = Settings(epochs=args.epochs, batch_size=32, lr=0.01, warmup=150, drop_at=(args.epochs - 1,), seed=args.seed)
     run = Run(net, train_set, val_set, settings, out, {"data": f"sketches:{args.count}"})
     code = _go(run, with_estimate=False)
     if code:
@@ -184,7 +200,8 @@ def demo(args):
     plots.save_confusion(out / "confusion.png", found)
     draw_filters(net, out)
     draw_figure2(net, val_set, [name for name in net.nodes if name.startswith("conv")], out)
-    draw_projections(net, [(val_set.name(i), val_set.image(i)) for i in range(6)], "conv5", None, out / "projections.png")
+    first = [(val_set.name(i), val_set.image(i)) for i in range(min(6, len(val_set)))]
+    draw_projections(net, first, "conv5", None, out / "projections.png")
     print(f"\nlook at {out}/: filters.png, strongest_conv1.png … strongest_conv5.png (figure 2), projections.png, "
           f"curves.png, confusion.png")
     return 0

@@ -23,6 +23,8 @@ class Loader:
 
     Pictures that cannot be read (DataError) are left out of their batch and stand in `skipped`, a list of
     (name, reason), once each. Any other exception of the data set reaches the caller.
+
+    `place` counts the epoch's batches up to the one in use, those passed over included: the `start` to go on with.
     """
 
     def __init__(self, dataset, batch_size, preprocessing, augment=None, shuffle=False, seed=0,
@@ -33,6 +35,8 @@ class Loader:
         _check_whole("prefetch", prefetch, 1)
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise DTypeError(f"batches are float32 or float64, got {np.dtype(dtype)}")
+        if preprocessing is None:
+            raise DataError("the network has no preprocessing: set net.preprocessing = zf.data.Preprocessing(…)")
         if len(dataset) == 0:
             raise DataError("the data set has no pictures")
         if drop_last and len(dataset) < batch_size:
@@ -42,7 +46,7 @@ class Loader:
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
         self.threads, self.prefetch, self.dtype = threads, prefetch, np.dtype(dtype)
         self._labels = np.asarray(dataset.labels, np.int64)
-        self.skipped = []
+        self.skipped, self.place = [], 0
         self._skipped_indices = set()
 
     def __len__(self):
@@ -69,7 +73,7 @@ class Loader:
         stop = threading.Event()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix=_THREAD_NAME)
         ahead = collections.deque()
-        served, failed = 0, []
+        served, failed, place = 0, [], start
         try:
             for indices in rows:
                 ahead.append(pool.submit(self._load, indices, draws, stop))
@@ -80,10 +84,11 @@ class Loader:
                 indices = next(rows, None)
                 if indices is not None:
                     ahead.append(pool.submit(self._load, indices, draws, stop))
-                self._record(unread)
+                self.record(unread)
                 failed += unread
+                place += 1
                 if len(kept):
-                    served += 1
+                    served, self.place = served + 1, place
                     yield x, self._labels[kept], kept
             if start == 0 and not served:
                 raise DataError(f"none of {len(failed)} pictures could be read; the first reason: {failed[0][1]}")
@@ -117,7 +122,8 @@ class Loader:
                 unread.append((i, str(error)))
         return x[: len(kept)], np.array(kept, np.int64), unread
 
-    def _record(self, unread):
+    def record(self, unread):
+        """Note pictures that could not be read, [(index, reason)], in `skipped`."""
         for i, reason in unread:
             if i not in self._skipped_indices:
                 self._skipped_indices.add(i)

@@ -1,7 +1,7 @@
 """Convolution."""
 
 from ..errors import ShapeError
-from ..shapes import conv_output_size, pair
+from ..shapes import conv_output_size, count, pair
 from .base import Layer, feature_maps, initial_weight
 
 
@@ -13,7 +13,7 @@ class Conv2d(Layer):
 
     def __init__(self, filters, size, stride=1, pad=0, groups=1):
         super().__init__()
-        self.filters, self.groups = filters, groups
+        self.filters, self.groups = count(filters, "filters"), count(groups, "groups")
         self.size, self.stride, self.pad = pair(size, "size", 1), pair(stride, "stride", 1), pair(pad, "pad")
 
     def window(self):

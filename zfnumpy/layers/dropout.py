@@ -13,7 +13,7 @@ class Dropout(Layer):
         super().__init__()
         if not 0 <= p < 1:
             raise ShapeError(f"dropout's p must lie in [0, 1), got {p}")
-        self.p = p
+        self.p = float(p)
 
     def forward(self, x, train=False, rng=None):
         """Return x times a mask drawn from rng, and the mask; x itself and None when not training."""

@@ -1,6 +1,9 @@
 """The fully connected layer, and the flattening before it."""
 
+import math
+
 from ..errors import ShapeError
+from ..shapes import count
 from .base import Layer, initial_weight
 
 
@@ -12,7 +15,7 @@ class Linear(Layer):
 
     def __init__(self, features):
         super().__init__()
-        self.features = features
+        self.features = count(features, "features")
 
     def output_shape(self, shape):
         if len(shape) != 1:
@@ -40,14 +43,10 @@ class Flatten(Layer):
     """Lay maps (C, H, W) out as one row of features, channel by channel."""
 
     def output_shape(self, shape):
-        count = 1
-        for size in shape:
-            count *= size
-        return (count,)
+        return (math.prod(shape),)
 
     def forward(self, x, train=False, rng=None):
-        N, count = x.shape[0], self.output_shape(x.shape[1:])[0]
-        return x.reshape(N, count), x.shape
+        return x.reshape(x.shape[0], math.prod(x.shape[1:])), x.shape
 
     def backward(self, dy, x_shape, need_dx=True, need_grads=True):
         return dy.reshape(x_shape), {}

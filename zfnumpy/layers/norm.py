@@ -1,5 +1,6 @@
 """Local response normalization, the paper's contrast normalization across feature maps."""
 
+from ..shapes import count
 from .base import Layer, feature_maps
 
 
@@ -11,7 +12,7 @@ class LocalResponseNorm(Layer):
 
     def __init__(self, size=5, alpha=5e-4, beta=0.75, k=2.0):
         super().__init__()
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        self.size, self.alpha, self.beta, self.k = count(size, "size"), float(alpha), float(beta), float(k)
 
     def output_shape(self, shape):
         return feature_maps(shape, self)

@@ -5,28 +5,41 @@ could pass the tests; here the cache folder's name is a hash of all kernel sourc
 so a read-only installation caches too. A cache folder named by NUMBA_CACHE_DIR is respected.
 """
 
+import atexit
 import functools
 import hashlib
-import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numba
 from numba.core import config
 
-from ..paths import cache_folder
+from ..errors import ZFNumpyError
+from ..paths import cache_folder, writable_folder
 
 # Sums may be reordered and multiply-adds fused, but NaN and infinity keep their meaning: training relies on seeing them.
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+# No "arcp": vectors would divide by approximate reciprocals and single values exactly, and which of the two versions of
+# a loop runs depends on where the arrays lie in memory, so that the same call would give other bits another time.
+FASTMATH = {"reassoc", "contract", "nsz"}
 
 
 @functools.cache
 def kernel_cache():
-    """Return the folder of compiled kernels, named by a hash of every kernel source beside this file."""
+    """Return the folder of compiled kernels, named by a hash of every kernel source beside this file.
+
+    Where the user's cache folder cannot be written, a temporary one: then every process compiles anew, and works.
+    """
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("_numba_*.py")):
         digest.update(path.read_bytes())
-    root = config.CACHE_DIR or os.environ.get("NUMBA_CACHE_DIR") or cache_folder("kernels")
-    return Path(root) / digest.hexdigest()[:16]
+    root = config.CACHE_DIR or cache_folder("kernels")
+    try:
+        return writable_folder(Path(root) / digest.hexdigest()[:16])
+    except ZFNumpyError:
+        folder = tempfile.mkdtemp(prefix="zfnumpy-kernels-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
 
 
 def kernel(parallel=False):

@@ -10,14 +10,13 @@ that say so. `stride` and `pad` are ints or (vertical, horizontal) pairs. Wrong 
 dtypes DTypeError.
 """
 
-import numpy as np
-
 from ..errors import ShapeError
 from ..shapes import (
     check_dims,
     check_floats,
     check_shape,
     conv_window,
+    count,
     pool_window,
     transpose_output_shape,
     window,
@@ -244,6 +243,4 @@ def _check_linear(what, array, weight, name, axis):
 
 def _norm_settings(size, alpha, beta, k):
     """Return the settings as plain numbers: a float64 scalar of NumPy would turn float32 arrays into float64."""
-    if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
-        raise ShapeError(f"local_response_norm: size must be a whole number of channels from 1, got {size!r}")
-    return int(size), float(alpha), float(beta), float(k)
+    return count(size, "local_response_norm: size"), float(alpha), float(beta), float(k)

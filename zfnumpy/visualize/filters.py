@@ -6,7 +6,9 @@ from ..layers import Conv2d
 
 def colour_filters(net, layer=None):
     """Return the filters of a convolution that sees colours (default: the first), in RGB: (F, 3, KH, KW), NumPy."""
-    first = next(name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d))
+    first = next((name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)), None)
+    if first is None:
+        raise NodeError(f"{net.name} has no convolution, and so no filters to show")
     name = net.node(layer or first).name
     weight = net.params.get(f"{name}.weight")
     if weight is None or weight.ndim != 4 or weight.shape[1] != 3:

@@ -4,6 +4,8 @@ Everything above the unit is cut off, every other activation of its layer is set
 the layers by the sweep of `network`. The three rules differ only at a ReLU (paper, sec. 2.1).
 """
 
+import math
+
 import numpy as np
 
 from ..errors import NodeError, ShapeError
@@ -67,7 +69,7 @@ def strongest_units(y):
     """
     N, C = y.shape[:2]
     W = y.shape[3] if y.ndim == 4 else 1
-    maps = y.reshape(N, C, -1)
+    maps = y.reshape(N, C, math.prod(y.shape[2:]))
     best = maps.argmax(axis=2)
     values = maps.max(axis=2)
     return values, best // W, best % W
