@@ -9,6 +9,10 @@ from hypothesis import settings
 from zfnumpy import get_ops
 from zfnumpy.ops.cupy_ops import gpu_answers
 
+# OpenMP's threads else spin while they wait, and the many small kernels here take six times as long on a busy machine.
+# It is read when numba starts its threads, which nothing has done yet.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # Compiling a kernel takes seconds, so no example has a deadline; every run sees the same examples.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("repeatable")

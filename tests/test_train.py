@@ -692,8 +692,8 @@ def test_filters_stay_within_the_paper_s_radius(host_ops, tmp_path):
 
 @pytest.mark.parametrize(("name", "value"), [
     ("epochs", 0), ("batch_size", 0), ("patience", 0), ("loader_threads", 0), ("lr", 0), ("lr", -1.0), ("lr", float("nan")),
-    ("lr", float("inf")), ("momentum", 1.0), ("momentum", -0.1), ("weight_decay", -1e-9), ("warmup", -1), ("drop_factor", 1.0),
-    ("drop_factor", 0.0),
+    ("lr", float("inf")), ("momentum", 1.0), ("momentum", -0.1), ("weight_decay", -1e-9), ("warmup", -1),
+    ("drop_factor", 1.0), ("drop_factor", 0.0),
 ])
 def test_settings_that_make_no_sense(name, value):
     with pytest.raises(ZFNumpyError, match=rf"{name} must be .*, got {value}"):

@@ -124,7 +124,7 @@ def projection_sheet(rows, title):
 def save_picture(path, picture):
     """Write a picture uint8 (H, W, 3) as PNG, whole or not at all."""
     with written_whole(path) as beside:
-        Image.fromarray(picture).save(beside, format="PNG", optimize=True)
+        Image.fromarray(picture).save(beside, format="PNG")
 
 
 def save_curves(path, history):

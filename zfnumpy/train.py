@@ -87,6 +87,9 @@ class Run:
 
     def __init__(self, net, train_set, val_set, settings, out, about=None, progress=None):
         self.net, self.settings, self.about = net, settings, about or {}
+        if net.preprocessing is not None and settings.augment_pad >= net.preprocessing.crop:
+            raise ZFNumpyError(f"augment_pad must be below the crop's {net.preprocessing.crop} pixels, "
+                               f"got {settings.augment_pad}")
         augment = Augment(flip=settings.flip, pad=settings.augment_pad)
         common = {"batch_size": settings.batch_size, "preprocessing": net.preprocessing, "seed": settings.seed,
                   "threads": settings.loader_threads, "dtype": str(net.dtype)}

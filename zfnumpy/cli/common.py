@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import checkpoint, data, models
-from ..errors import CheckpointError, DataError
+from ..errors import CheckpointError, DataError, NodeError
 from ..layers import Conv2d
 from ..ops import get_ops
 from ..train import BEST
@@ -89,13 +89,14 @@ def _split_as_in_training(args, about):
 
 
 def read_classes(path, count):
-    """Return `count` class names from a text file: a line each, the last column where there are tabs."""
+    """Return `count` class names from a text file: a line each, or a table's last column, perhaps below a header."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            names = [row[-1].split(",")[0].strip() for row in csv.reader(file, delimiter="\t") if row]
+            rows = [row for row in csv.reader(file, delimiter="\t") if row]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the class names in {path}: {error}") from error
-    names = names[1:] if len(names) == count + 1 else names                         # a header
+    rows = rows[1:] if len(rows) == count + 1 and len(rows[0]) > 1 else rows        # without the header
+    names = [row[-1].split(",")[0].strip() for row in rows]
     if len(names) != count:
         raise DataError(f"{path} names {len(names)} classes, the network tells {count} apart")
     return names
@@ -108,7 +109,11 @@ def class_names(net):
 
 def convolutions(net):
     """Return the names of the network's convolutions, from the image up."""
-    return [name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)]
+    names = [name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)]
+    if not names:
+        raise NodeError(f"{net.name} has no convolution: name another layer with --layer or --layers; "
+                        f"it has {', '.join(net.nodes)}")
+    return names
 
 
 def open_data(name, val_fraction=0.1, seed=0):

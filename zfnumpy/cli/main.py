@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 a mistake (the message on stderr), 130 interrupted. `--deb
 """
 
 import argparse
+import os
 import sys
 
 from .. import __version__
@@ -47,7 +48,9 @@ def main(argv=None):
     """Run a command line and return its exit code."""
     args = parser().parse_args(argv)
     try:
-        return args.run(args) or 0
+        code = args.run(args) or 0
+        sys.stdout.flush()                 # here, where a reader that has gone is no error
+        return code
     except ZFNumpyError as error:
         if args.debug:
             raise
@@ -59,7 +62,7 @@ def main(argv=None):
         print(f"\nzfnumpy {args.command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:                # whoever read our output has gone: `zfnumpy info … | head`
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, MemoryError) as error:
         if args.debug:

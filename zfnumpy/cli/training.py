@@ -199,7 +199,7 @@ def demo(args):
     found.save(out)
     plots.save_confusion(out / "confusion.png", found)
     draw_filters(net, out)
-    draw_figure2(net, val_set, [name for name in net.nodes if name.startswith("conv")], out)
+    draw_figure2(net, val_set, [name for name in net.nodes if name.startswith("conv")], out, per_sheet=96)
     first = [(val_set.name(i), val_set.image(i)) for i in range(min(6, len(val_set)))]
     draw_projections(net, first, "conv5", None, out / "projections.png")
     print(f"\nlook at {out}/: filters.png, strongest_conv1.png … strongest_conv5.png (figure 2), projections.png, "

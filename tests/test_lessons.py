@@ -1,0 +1,52 @@
+"""Every lesson runs from top to bottom, in its short form, and leaves its pictures."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zfnumpy
+
+
+def folder():
+    """The lessons beside the package in a checkout, inside it when it is installed."""
+    beside = Path(zfnumpy.__file__).parents[1] / "lessons"
+    return beside if beside.is_dir() else Path(str(files("zfnumpy.lessons")))
+
+
+LESSONS = sorted(folder().glob("[0-9]*.py"))
+
+
+def test_there_are_lessons_and_each_is_listed():
+    assert LESSONS
+    listed = re.findall(r"\| `(\d\d_\w+\.py)` \|", (folder() / "README.md").read_text())
+    assert listed == [path.name for path in LESSONS]
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_runs(lesson, tmp_path):
+    root = str(Path(zfnumpy.__file__).parents[1])
+    done = subprocess.run([sys.executable, "-W", "error", str(lesson)], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=300, check=False, env={**os.environ, "PYTHONPATH": root, "ZFNUMPY_FAST": "1"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+    promised = set(re.findall(r'"(\w+\.png)"', lesson.read_text()))
+    assert promised
+    assert {path.name for path in tmp_path.iterdir()} == promised
+    for name in promised:
+        with Image.open(tmp_path / name) as picture:
+            assert np.asarray(picture).std() > 1, f"{name} is blank"
+        assert f"wrote {name}" in done.stdout
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_is_cells_that_begin_with_a_title(lesson):
+    text = lesson.read_text()
+    assert re.match(r"# %% \[markdown\]\n# # \S", text)
+    assert len(re.findall(r"^# %%$", text, re.MULTILINE)) >= 3
