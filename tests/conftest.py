@@ -9,10 +9,6 @@ from hypothesis import settings
 from zfnumpy import get_ops
 from zfnumpy.ops.cupy_ops import gpu_answers
 
-# OpenMP's threads else spin while they wait, and the many small kernels here take six times as long on a busy machine.
-# It is read when numba starts its threads, which nothing has done yet.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 # Compiling a kernel takes seconds, so no example has a deadline; every run sees the same examples.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("repeatable")
@@ -28,11 +24,12 @@ def real_data():
     return folder
 
 
-@pytest.fixture(scope="session", params=["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)])
+BACKENDS = ["numpy", "numba", *([pytest.param("cupy", marks=pytest.mark.gpu)] if gpu_answers() else [])]
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
 def ops(request):
-    """The operations of every backend in turn; cupy is skipped where no GPU answers."""
-    if request.param == "cupy" and not gpu_answers():
-        pytest.skip("no GPU answers through CuPy: the cupy backend is not tested here")
+    """The operations of every backend in turn; cupy where a GPU answers (test_backends says so where none does)."""
     return get_ops(request.param)
 
 

@@ -372,6 +372,22 @@ def test_init_from_another_number_of_classes(path):
         np.testing.assert_array_equal(w, fresh[name] if name.startswith("fc.") else other.params[name])
 
 
+def test_init_from_brings_the_preprocessing_that_the_weights_expect(tmp_path, path):
+    net, mean = models.tiny_vgg(3, NUMPY), np.random.default_rng(0).uniform(0, 255, (3, 64, 64))
+    own = net.preprocessing
+    np.savez(tmp_path / "plain.npz", **vgg_arrays())                 # says nothing of its inputs
+    checkpoint.init_from(net, tmp_path / "plain.npz")
+    assert net.preprocessing is own
+    other = models.tiny_vgg(7, NUMPY)
+    other.preprocessing = Preprocessing(64, 64, mean, 0.5, "BGR")
+    checkpoint.save(path, other)
+    checkpoint.init_from(net, path)
+    assert net.preprocessing == other.preprocessing
+    rewritten(path, lambda about: about.pop("preprocessing"), other)
+    checkpoint.init_from(net, path)
+    assert net.preprocessing == other.preprocessing
+
+
 def test_init_from_another_architecture(path):
     checkpoint.save(path, models.zfnet_mini(3, NUMPY, conv=(4, 4, 4, 4, 4), fc=()))
     net = models.tiny_vgg(3, NUMPY)

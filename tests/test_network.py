@@ -544,3 +544,12 @@ def test_prepare(host_ops):
     assert x.dtype == np.float64
     np.testing.assert_allclose(x[0], 1, rtol=1e-6)
     np.testing.assert_array_equal(x[1], 0)
+
+
+def test_a_generator_serves_as_a_seed():
+    def weights(seed):
+        return models.tiny_vgg(ops=get_ops("numpy"), seed=seed).params["conv1_1.weight"]
+
+    np.testing.assert_array_equal(weights(np.random.default_rng(3)), weights(np.random.default_rng(3)))
+    rng = np.random.default_rng(3)
+    assert not np.array_equal(weights(rng), weights(rng))

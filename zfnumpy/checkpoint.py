@@ -176,7 +176,7 @@ def init_from(net, path):
     set_params(net, arrays, path, skip=last if skip else ())
     with contextlib.suppress(CheckpointError):                       # a plain weight file says nothing of its inputs
         found = read(path)
-        if found.about["preprocessing"] is not None:
+        if found.about.get("preprocessing") is not None:
             net.preprocessing = Preprocessing.from_json(found.about["preprocessing"], found.arrays.get(MEAN))
     return last if skip else []
 

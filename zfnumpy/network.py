@@ -45,10 +45,10 @@ class Tape:
 class Network:
     """A feed-forward graph of layers on one backend.
 
-    input_shape (C, H, W); dtype "float32" or "float64"; `init` "he" or "paper" (see layers.base); `seed` draws the
-    weights and starts the network's own generator, which dropout uses. `preprocessing` turns images into inputs
-    (data.Preprocessing), `classes` names the scores. Raises ShapeError or NodeError, naming the node, where the graph
-    does not fit together.
+    input_shape (C, H, W); dtype "float32" or "float64"; `init` "he" or "paper" (see layers.base). `seed`, a whole number
+    or a Generator, draws the weights and starts the network's own generator, which dropout uses. `preprocessing` turns
+    images into inputs (data.Preprocessing), `classes` names the scores. Raises ShapeError or NodeError, naming the node,
+    where the graph does not fit together.
     """
 
     def __init__(self, nodes, input_shape, ops, seed=0, dtype="float32", init="he", name="network",
@@ -62,9 +62,11 @@ class Network:
         self.preprocessing, self.classes = preprocessing, classes
         self.nodes = _named(nodes)
         self.frozen = frozenset()
-        self.rng = np.random.default_rng([seed, 1])
+        if isinstance(seed, np.random.Generator):
+            draw, self.rng = seed.spawn(2)
+        else:
+            draw, self.rng = (np.random.default_rng([seed, use]) for use in (0, 1))
         self.params, self.shapes = {}, {INPUT: self.input_shape}
-        draw = np.random.default_rng([seed, 0])
         for name, layer, inputs in self.nodes.values():
             if layer.ops is not None:
                 raise NodeError(f"{name}: this {type(layer).__name__} is in a network already; make a new one for each node")

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zfnumpy import get_ops
+from zfnumpy.ops.cupy_ops import gpu_answers
 from zfnumpy.ops.face import RULES
 
 LAYOUTS = ("contiguous", "channels last", "every other", "reversed")
@@ -93,6 +94,12 @@ def convolutions(draw):
     channels, filters = draw(st.integers(1, 4)), draw(st.integers(1, 14))
     return ((N, channels * groups, H, W), (filters * groups, channels, *definitions.pair(size)),
             {"stride": stride, "pad": pad, "groups": groups})
+
+
+@pytest.mark.gpu
+def test_the_suite_runs_on_a_gpu_too():
+    if not gpu_answers():
+        pytest.skip("no GPU answers through CuPy: the cupy backend is not tested here")
 
 
 # ---- convolution ----------------------------------------------------------------------------------------------------

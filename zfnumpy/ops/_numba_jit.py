@@ -8,6 +8,7 @@ so a read-only installation caches too. A cache folder named by NUMBA_CACHE_DIR 
 import atexit
 import functools
 import hashlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,6 +18,10 @@ from numba.core import config
 
 from ..errors import ZFNumpyError
 from ..paths import cache_folder, writable_folder
+
+# OpenMP's threads else spin between kernels, which takes the cores from the loader's threads and from whatever else runs:
+# a step took up to twice as long. It is read when numba starts its threads; who sets it otherwise is heeded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Sums may be reordered and multiply-adds fused, but NaN and infinity keep their meaning: training relies on seeing them.
 # No "arcp": vectors would divide by approximate reciprocals and single values exactly, and which of the two versions of
