@@ -553,3 +553,22 @@ def test_a_generator_serves_as_a_seed():
     np.testing.assert_array_equal(weights(np.random.default_rng(3)), weights(np.random.default_rng(3)))
     rng = np.random.default_rng(3)
     assert not np.array_equal(weights(rng), weights(rng))
+
+
+def test_assigning_a_parameter_writes_into_the_layer_s_array():
+    net = models.tiny_vgg(ops=get_ops("numpy"))
+    x = np.ones((1, 3, 64, 64), np.float32)
+    net.params["fc.weight"] = np.zeros((10, 1690), np.float32)
+    net.params["fc.bias"] = np.arange(10, dtype=np.float32)
+    np.testing.assert_array_equal(net.scores(x)[0], np.arange(10))
+    with pytest.raises(ShapeError, match=r"fc.bias has shape \(10,\), got \(9,\)"):
+        net.params["fc.bias"] = np.zeros(9)
+    with pytest.raises(NodeError, match=r"no parameter 'fc9\.bias'"):
+        net.params["fc9.bias"] = np.zeros(10)
+
+
+def test_a_tape_that_ends_below_says_so():
+    net = models.tiny_vgg(ops=get_ops("numpy"))
+    tape = net.tape_to("conv1_2", np.ones((1, 3, 64, 64), np.float32))
+    with pytest.raises(NodeError, match=r"this tape ends at .*, below fc"):
+        net.backward(np.zeros((1, 10), np.float32), tape)

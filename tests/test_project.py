@@ -472,6 +472,8 @@ def test_patches_and_projections(host_ops, layer, order, rule):
             whole = project(net, net.prepare([picture]), layer,
                             (channel, row, col) if len(net.shapes[layer]) == 3 else channel, rule)[0]
             whole = whole[::-1] if order == "BGR" else whole
+            if rule == "deconvnet" and found.values[channel, k] <= 0:
+                whole = np.zeros_like(whole)                     # a unit that did not fire shows nothing
             np.testing.assert_array_equal(patch, picture[top:bottom, left:right])
             np.testing.assert_allclose(projection, whole[:, top:bottom, left:right], rtol=1e-5, atol=1e-4)
             assert inside.all()
@@ -551,3 +553,12 @@ def test_projection_through_a_whole_model(host_ops):
     shown = project(net, x, layer="conv5", unit=(3,), rule="deconvnet")
     assert shown.shape == (1, 3, 64, 64)
     assert shown.any()
+
+
+def test_a_tape_of_other_images_is_refused():
+    net = viewer(NUMPY)
+    x = net.prepare(pictures(2))
+    _, tape = net.forward(x)
+    project(net, x.copy(), "conv2", (0,), tape=tape)
+    with pytest.raises(ShapeError, match="other images"):
+        project(net, x[::-1].copy(), "conv2", (0,), tape=tape)

@@ -502,29 +502,46 @@ def test_the_log_has_one_line_of_json_an_epoch(host_ops, tmp_path):
     assert [line["epoch"] for line in log_lines(tmp_path)] == [1, 2, 3]
 
 
-def test_a_run_cut_off_between_its_files_loses_nothing(tmp_path, never_stopped, monkeypatch):
-    """The last checkpoint is written last: were it first, a best one could be lost with the cut."""
-    ops, save = zf.get_ops("numpy"), checkpoint.save
+@pytest.mark.parametrize("cut", range(2, 8))
+def test_a_run_cut_off_before_any_of_its_files_loses_nothing(tmp_path, monkeypatch, cut):
+    """The last checkpoint is written last: were it first, the best one and the log could be lost with the cut."""
+    ops, save, saves = zf.get_ops("numpy"), checkpoint.save, []
     run = start(ops, tmp_path)
-    saves = []
 
-    def cut(path, *args, **more):
+    def cut_off(path, *args, **more):
         saves.append(Path(path).name)
-        if saves.count(LAST) == 3:
+        if len(saves) == cut:
             raise KeyboardInterrupt
         save(path, *args, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", cut)
+        patch.setattr(train, "evaluate", improving())
+        expected = start(ops, tmp_path / "whole")
+        history = expected.go()
+        patch.setattr(checkpoint, "save", cut_off)
+        patch.setattr(train, "evaluate", improving())
         with pytest.raises(KeyboardInterrupt):
             run.go()
-    run = Run.resume(tmp_path, TRAIN, VAL, ops)
-    assert run.progress.epoch == 1
-    history = run.go()
-    assert trace(run) == never_stopped(ops)
-    assert log_lines(tmp_path) == history
-    best = max(history, key=lambda line: line["val_top1"])
-    assert checkpoint.read(tmp_path / BEST).extra["progress"]["epoch"] == best["epoch"]
+        patch.setattr(checkpoint, "save", save)
+        run = Run.resume(tmp_path, TRAIN, VAL, ops)
+        assert run.progress.epoch == (cut - 2) // 2                   # each epoch saves the best and the last
+        patch.setattr(train, "evaluate", improving(run.progress.epoch))
+        run.go()
+    assert trace(run) == trace(expected)
+    assert timeless(log_lines(tmp_path)) == timeless(history)
+    for name in (BEST, LAST):
+        assert weights_of(tmp_path / name) == weights_of(tmp_path / "whole" / name)
+
+
+def improving(epochs=0):
+    """A validation that finds more right after every epoch."""
+    count = [epochs]
+
+    def found(*_):
+        count[0] += 1
+        return Evaluation(CLASSES, np.diag([count[0], 0, 0]) + np.eye(3, k=1, dtype=int), 1.0, 0.5)
+
+    return found
 
 
 # ---- a disk that fills up -------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ their settings, input shape, dtype, preprocessing, class names, the state of the
 `save` was given besides. A network of one's own therefore reloads without the code that built it. Never pickle.
 """
 
-import contextlib
 import json
 import zipfile
 import zlib
@@ -66,6 +65,10 @@ def save(path, net, optimizer=None, **extra):
 
 def describe(net):
     """Return what a checkpoint says of a network beside its arrays: a dict that JSON can hold."""
+    for name, layer, _ in net.nodes.values():
+        if getattr(layers, type(layer).__name__, None) is not type(layer):
+            raise CheckpointError(f"{name} is a {type(layer).__name__}, a layer of your own, which no checkpoint could "
+                                  "reload; keep net.params in an .npz instead")
     nodes = [{"name": name, "layer": type(layer).__name__, "inputs": list(inputs),
               "settings": {key: getattr(layer, key) for key in layer.settings}}
              for name, layer, inputs in net.nodes.values()]
@@ -150,6 +153,15 @@ def set_params(net, arrays, source, skip=()):
         w[...] = net.ops.asarray(arrays[name], dtype=w.dtype)
 
 
+def describes_itself(path):
+    """Tell whether a file is a checkpoint of ours, not a plain weight file."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return "zfnumpy" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_arrays(path):
     """Return {name: array} of a .npz or .safetensors weight file of any origin."""
     path = Path(path)
@@ -174,7 +186,7 @@ def init_from(net, path):
     last = [name for name in net.params if name.rpartition(".")[0] == _last_with_params(net)]
     skip = [name for name in last if name in arrays and tuple(arrays[name].shape) != tuple(net.params[name].shape)]
     set_params(net, arrays, path, skip=last if skip else ())
-    with contextlib.suppress(CheckpointError):                       # a plain weight file says nothing of its inputs
+    if describes_itself(path):
         found = read(path)
         if found.about.get("preprocessing") is not None:
             net.preprocessing = Preprocessing.from_json(found.about["preprocessing"], found.arrays.get(MEAN))

@@ -9,7 +9,6 @@ import numpy as np
 
 from .data.dataset import DataSet
 from .errors import DataError
-from .loss import softmax
 from .paths import writable_folder, written_whole
 
 
@@ -69,11 +68,11 @@ def evaluate(net, loader, ten_crop=False, progress=iter):
     confusion, loss, in_top5 = np.zeros((K, K), np.int64), 0.0, 0
     batches = _ten_crops(loader) if ten_crop else ((x, labels) for x, labels, _ in loader.batches())
     for x, labels in progress(batches):
-        p = predict(net, x)
+        p = log_probabilities(net, x)
         rows = np.arange(len(labels))
         confusion += np.bincount(labels * K + p.argmax(axis=1), minlength=K * K).reshape(K, K)
         in_top5 += int(np.sum(ranks(p, labels) < 5))
-        loss -= float(np.log(np.maximum(p[rows, labels], np.finfo(p.dtype).tiny)).sum())
+        loss -= float(p[rows, labels].sum())
     count = int(confusion.sum())
     if not count:
         raise DataError("none of the data set's pictures could be read")
@@ -103,10 +102,17 @@ class _Matched(DataSet):
 
 def predict(net, x):
     """Return class probabilities (N, K), NumPy, of prepared inputs (N, 3, H, W), or averaged over (N, crops, 3, H, W)."""
+    return np.exp(log_probabilities(net, x))
+
+
+def log_probabilities(net, x):
+    """Return log class probabilities (N, K), NumPy float64: as logarithms, so that a hopeless class still has a loss."""
     crops = x.shape[1] if x.ndim == 5 else 1
     flat = x.reshape(x.shape[0] * crops, *x.shape[-3:])
-    p = net.ops.to_numpy(softmax(net.scores(net.ops.asarray(flat, dtype=net.dtype))))
-    return p.reshape(x.shape[0], crops, -1).mean(axis=1)
+    scores = net.ops.to_numpy(net.scores(net.ops.asarray(flat, dtype=net.dtype))).astype(np.float64)
+    each = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+    each = each.reshape(x.shape[0], crops, -1)
+    return each[:, 0] if crops == 1 else np.logaddexp.reduce(each, axis=1) - np.log(crops)
 
 
 def ranks(scores, labels):

@@ -136,7 +136,7 @@ def tiny_vgg(num_classes=10, ops=None, seed=0, dtype="float32", init="he", weigh
     return _with_weights(
         Network(nodes, (3, 64, 64), ops, seed, dtype, init, "tiny_vgg",
                 Preprocessing(64, 64, np.zeros(3, np.float32), 1 / 255),
-                TINY_VGG_CLASSES if num_classes == 10 else None), weights)
+                TINY_VGG_CLASSES if weights is not None and num_classes == 10 else None), weights)
 
 
 def squeezenet1_1(num_classes=1000, ops=None, seed=0, dtype="float32", init="he", weights=None):
@@ -177,6 +177,8 @@ def rescale_input(net, factor):
     if not 0 < factor < float("inf"):
         raise ShapeError(f"the input's scale must be multiplied by a number above 0, got {factor}")
     first = next(iter(net.nodes))
+    if f"{first}.weight" not in net.params or net.preprocessing is None:
+        raise ShapeError(f"{net.name} needs a first layer with weights and a preprocessing to rescale its input")
     net.params[f"{first}.weight"][...] /= factor
     net.preprocessing = replace(net.preprocessing, scale=net.preprocessing.scale * factor)
 

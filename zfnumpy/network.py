@@ -36,10 +36,27 @@ class Tape:
         self.caches = {}
         self.values = {INPUT: x}
 
+    def cache(self, name):
+        """Return a node's cache; NodeError where the pass did not go that far."""
+        if name not in self.caches:
+            raise NodeError(f"this tape ends at {next(reversed(self.caches))}, below {name}; make one with net.forward(x)")
+        return self.caches[name]
+
     @property
     def batch(self):
         """The number of images N of the pass."""
         return self.values[INPUT].shape[0]
+
+
+class Parameters(dict):
+    """{"conv1.weight": array, …}; assigning to a name writes into its array, which is the layer's own."""
+
+    def __setitem__(self, name, value):
+        if name not in self:
+            raise NodeError(f"there is no parameter {name!r}; there are {', '.join(self)}")
+        if np.shape(value) != self[name].shape:
+            raise ShapeError(f"{name} has shape {self[name].shape}, got {np.shape(value)}")
+        self[name][...] = value
 
 
 class Network:
@@ -66,7 +83,10 @@ class Network:
             draw, self.rng = seed.spawn(2)
         else:
             draw, self.rng = (np.random.default_rng([seed, use]) for use in (0, 1))
-        self.params, self.shapes = {}, {INPUT: self.input_shape}
+        if len(self.input_shape) != 3:
+            raise ShapeError(f"input_shape must be (C, H, W), got {self.input_shape}; for plain features take (D, 1, 1) "
+                             "and put a Flatten first")
+        self.params, self.shapes = Parameters(), {INPUT: self.input_shape}
         for name, layer, inputs in self.nodes.values():
             if layer.ops is not None:
                 raise NodeError(f"{name}: this {type(layer).__name__} is in a network already; make a new one for each node")
@@ -181,11 +201,14 @@ class Network:
         return {name: found[name] for name in names}
 
     def value(self, name, tape):
-        """Return the output of a node in the pass that made `tape`, computed again where the tape does not hold it."""
+        """Return the output of a node in the pass that made `tape`, computed again where the tape does not hold it.
+
+        What is computed again uses today's weights: look before the next training step.
+        """
         if name in tape.values:
             return tape.values[name]
         node = self.node(name)
-        return node.layer.replay(tape.caches[name], *(self.value(i, tape) for i in node.inputs))
+        return node.layer.replay(tape.cache(name), *(self.value(i, tape) for i in node.inputs))
 
     # ---- backward ---------------------------------------------------------------------------------------------------
 
@@ -223,7 +246,7 @@ class Network:
                 return None
             need_dx = any(trained[i] for i in node.inputs)
             own = bool(node.layer.params) and node.name not in self.frozen
-            dx, found = node.layer.backward(dy, tape.caches[node.name], need_dx=need_dx, need_grads=own)
+            dx, found = node.layer.backward(dy, tape.cache(node.name), need_dx=need_dx, need_grads=own)
             grads.update({f"{node.name}.{key}": value for key, value in found.items()})
             return dx if need_dx else None
 
@@ -234,7 +257,7 @@ class Network:
         """Carry r, shaped like the output of node `start`, down to the pixels by a rule: (N, C, H, W)."""
 
         def step(node, r):
-            cache = tape.caches[node.name]
+            cache = tape.cache(node.name)
             if node.name == start and start in self._masked_above:   # the pool that holds its mask is above the start
                 cache = self.value(start, tape)
             return node.layer.project(r, cache, rule)

@@ -98,6 +98,11 @@ class Run:
         if len(train_set.classes) != net.shapes[net.output][0]:
             raise DataError(f"the network tells {net.shapes[net.output][0]} classes apart, "
                             f"the data set has {len(train_set.classes)}")
+        if net.classes is None:
+            net.classes = list(train_set.classes)
+        if list(net.classes) != list(train_set.classes):
+            raise DataError(f"{net.name} was trained on the classes {', '.join(net.classes)}; the data set has "
+                            f"{', '.join(train_set.classes)}; set net.classes to train it on these")
         self.progress = progress or Progress(lr=settings.lr)
         self.optimizer = SGD(net, self.progress.lr, settings.momentum, settings.weight_decay, settings.max_filter_rms)
         self.interrupted = False
@@ -120,9 +125,6 @@ class Run:
                                f"{progress.epoch + 1}, begun with {extra['settings'][kept[0]]}")
         progress.lr = changes.get("lr", progress.lr)
         net = checkpoint.rebuild(found, ops)
-        if net.classes is not None and list(net.classes) != list(train_set.classes):
-            raise DataError(f"{path} was trained on the classes {', '.join(net.classes)}; "
-                            f"the data set has {', '.join(train_set.classes)}")
         run = cls(net, train_set, val_set, settings, out or path.parent, extra["about"], progress)
         run.optimizer.restore(found.velocity)
         return run

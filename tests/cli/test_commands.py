@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 import zfnumpy as zf
 from zfnumpy import checkpoint
 from zfnumpy.cli import main
+from zfnumpy.cli.common import open_data
 from zfnumpy.cli.main import parser
 from zfnumpy.cli.pictures import draw_figure2
 from zfnumpy.data import Loader, open_dataset
@@ -381,6 +382,19 @@ def test_figure2(run, run_folder, photos):
     assert found["images"].max() > 8
 
 
+def test_figure2_of_the_strongest_maps(run, run_folder, photos):
+    """The two maps that answer most strongly, in their order among all."""
+    run("figure2", run_folder, "--data", photos, "--layers", "conv1_2", "--maps", 2, "--top", 1)
+    net = checkpoint.load(run_folder / "best.safetensors", zf.get_ops("numba"))
+    val = open_dataset(photos, 0.4, 3)[1]
+    x = net.prepare([val.image(i) for i in range(len(val))])
+    found, = zf.visualize.find_strongest(net, [(x, np.arange(len(val)))], ["conv1_2"], 1).values()
+    maps = np.sort(np.argsort(-found.values[:, 0])[:2])
+    assert maps.tolist() != [0, 1]
+    shown = zf.visualize.project_strongest(net, found, val.image, maps)
+    np.testing.assert_array_equal(opened("strongest_conv1_2.png"), zf.plots.strongest_sheet(shown))
+
+
 def test_figure2_of_every_convolution(run, run_folder, photos):
     run("figure2", run_folder, "--data", photos, "--maps", 1, "--top", 1)
     assert [name for name in names_in(".") if name.endswith(".png")] == [
@@ -508,3 +522,27 @@ def test_the_threads_asked_for_are_used(run, run_folder, photos, monkeypatch):
     monkeypatch.setattr("zfnumpy.cli.training.evaluate", lambda net, *a: seen.append(net.ops.threads) or evaluate(net, *a))
     run("evaluate", run_folder, "--data", photos, "--threads", 1, "--backend", "numba")
     assert seen == [1]
+
+
+def test_sketches_to_validate_on_are_never_trained_on_whatever_the_count(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZFNUMPY_CACHE", str(tmp_path))
+    parts = {count: open_data(f"sketches:{count}") for count in (14, 70)}
+    val = {picture.tobytes() for _, part in parts.values() for picture in part.images}
+    train = {picture.tobytes() for part, _ in parts.values() for picture in part.images}
+    assert not val & train
+    assert [tuple(map(len, pair)) for pair in parts.values()] == [(12, 2), (60, 10)]
+
+
+def test_a_resume_notices_that_the_data_has_changed(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for kind in ("ant", "bee"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "photos" / kind / f"{i}.png")
+    line = ["train", "--backend", "numpy", "--no-estimate"]
+    assert main([*line, str(tmp_path / "photos"), "--model", "tiny_vgg", "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    (tmp_path / "photos" / "bee" / "5.png").rename(tmp_path / "photos" / "bee" / "7.png")
+    Image.new("RGB", (64, 64)).save(tmp_path / "photos" / "bee" / "8.png")
+    capsys.readouterr()
+    assert main([*line, "--resume", str(tmp_path / "run"), "--epochs", "2"]) == 2
+    assert "the data has changed: the run had 10 training and 2 validation images" in capsys.readouterr().err

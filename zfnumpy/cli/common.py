@@ -48,6 +48,8 @@ def open_network(args):
     path, ops = Path(args.checkpoint), ops_of(args)
     path = path / BEST if path.is_dir() else path
     if args.model:
+        if checkpoint.describes_itself(path):
+            raise CheckpointError(f"{path} says itself what network it is; leave out --model")
         arrays = checkpoint.read_arrays(path)
         last = [a for name, a in arrays.items() if name.endswith(".weight")]
         if not last:
@@ -123,9 +125,12 @@ def open_data(name, val_fraction=0.1, seed=0):
         return data.open_dataset(name, val_fraction, seed)
     if count and not count.isdecimal():
         raise DataError(f"sketches:N takes a number of images, got {count!r}")
-    drawn = data.sketches.load(int(count) if count else SKETCHES)
-    val = max(1, round(len(drawn) / 7))
-    return drawn.subset(slice(0, len(drawn) - val)), drawn.subset(slice(len(drawn) - val, None))
+    count = int(count) if count else SKETCHES
+    if count < 2:
+        raise DataError(f"sketches:N takes at least 2 images, one to train on and one to validate, got {count}")
+    val = max(1, round(count / 7))
+    # Validation has a seed of its own: no count, smaller or larger, brings an image of one part into the other.
+    return data.sketches.load(count - val, seed=0), data.sketches.load(val, seed=1)
 
 
 def say_skipped(skipped, limit=3):

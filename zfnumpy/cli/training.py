@@ -1,6 +1,8 @@
 """The commands that train and measure: demo, train, evaluate."""
 
 import argparse
+import hashlib
+import os
 import shlex
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,10 +14,13 @@ from ..errors import ZFNumpyError
 from ..estimate import estimate
 from ..evaluate import evaluate, matched
 from ..paths import free_bytes, writable_folder
-from ..train import Run, Settings, read_run
+from ..train import LAST, Run, Settings, read_run
 from .common import add_data, add_network, bar, class_names, open_data, open_network, open_part, ops_of, say_skipped, whole
 from .pictures import draw_figure2, draw_filters, draw_projections
 
+# What belongs to a new run, with the defaults: a resumed one has its own.
+FRESH = {"model": "zfnet_mini", "init": "he", "mean": "colour", "input_scale": 1, "dropout": 0.5, "val_fraction": 0.1,
+         "init_from": None, "freeze": None}
 TRAINABLE = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg")
 
 
@@ -106,23 +111,41 @@ def _start(args, given):
     if args.freeze:
         net.freeze(args.freeze.split(","))
     out = writable_folder(args.out or Path("runs", args.model))           # before what takes long, after what may refuse
+    if (out / LAST).exists():
+        raise ZFNumpyError(f"{out} holds a run already; go on with it by --resume {out}, or choose another --out")
     print(f"{len(train_set):,} training and {len(val_set):,} validation images of {len(train_set.classes)} classes")
     if net.preprocessing is default and args.model != "tiny_vgg":        # whose inputs are RGB over 255, no mean taken off
         mean = (data.mean_image if args.mean == "image" else data.mean_colour)(train_set, net.preprocessing.resize)
         net.preprocessing = replace(net.preprocessing, mean=mean)
-    about = {"data": str(args.data), "val_fraction": args.val_fraction, "seed": seed}
+    where = str(Path(args.data).resolve()) if Path(args.data).is_dir() else args.data
+    about = {"data": where, "val_fraction": args.val_fraction, "seed": seed, "images": _fingerprint(train_set, val_set)}
     return Run(net, train_set, val_set, settings, out, about)
 
 
+def _fingerprint(train_set, val_set):
+    """Return the numbers of images and a hash of which they are, so that a resume notices other data."""
+    digest = hashlib.sha256()
+    for part in (train_set, val_set):
+        for i, label in enumerate(part.labels.tolist()):
+            digest.update(f"{os.path.basename(part.name(i))} {label}\n".encode())       # the folder itself may move
+    return {"training": len(train_set), "validation": len(val_set), "digest": digest.hexdigest()[:16]}
+
+
 def _resume(args, given):
-    if args.init_from or args.freeze:
-        raise ZFNumpyError("--resume keeps the run's weights and its frozen layers; leave out --init-from and --freeze")
+    given_up = [f"--{name.replace('_', '-')}" for name, otherwise in FRESH.items() if getattr(args, name) != otherwise]
+    if given_up:
+        raise ZFNumpyError(f"--resume goes on with the run's own network and data; leave out {', '.join(given_up)}")
     about = read_run(args.resume).extra["about"]
     name = args.data or about.get("data")
     if not name:
         raise ZFNumpyError(f"{args.resume} does not say what data it was trained on; name it before --resume")
     train_set, val_set = open_data(name, about.get("val_fraction", 0.1), about.get("seed", 0))
     run = Run.resume(args.resume, train_set, val_set, ops_of(args), args.out, **given)
+    now, then = _fingerprint(train_set, val_set), about.get("images", _fingerprint(train_set, val_set))
+    if now != then:
+        raise ZFNumpyError(f"the data has changed: the run had {then['training']} training and {then['validation']} "
+                           f"validation images, {name} has {now['training']} and {now['validation']}, or not the same ones; "
+                           "start anew from the run's weights with --init-from")
     done, epochs = run.progress.epoch, run.settings.epochs
     print(f"going on at epoch {done + 1} of {epochs}, batch {run.progress.step + 1}" if done < epochs else
           f"all {done} epochs are done; --epochs {done + 10} would go on")

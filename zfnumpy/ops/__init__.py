@@ -12,7 +12,7 @@ def get_ops(name="auto", threads=None):
     """Return the operations of a backend: "numpy" (the readable reference), "numba", "cupy" or "auto".
 
     "auto" takes CuPy where a GPU answers, else numba. `threads` bounds the cores that numba's kernels use (default:
-    all, or NUMBA_NUM_THREADS); the results have the same bits for every number. Raises BackendError, with the
+    all, or NUMBA_NUM_THREADS); numba's results have the same bits for every number. Raises BackendError, with the
     install command, where the backend asked for is missing: there is no silent fallback.
     """
     if name == "numpy":

@@ -1,7 +1,8 @@
 """Projection of one unit down to the pixels: the deconvnet, the gradient and guided backpropagation.
 
 Everything above the unit is cut off, every other activation of its layer is set to zero, and the rest goes down through
-the layers by the sweep of `network`. The three rules differ only at a ReLU (paper, sec. 2.1).
+the layers by the sweep of `network`. But for where they start and for contrast normalization, the three rules differ only
+at a ReLU (paper, sec. 2.1).
 """
 
 import math
@@ -18,7 +19,8 @@ def project(net, x, layer, unit, rule="deconvnet", tape=None):
     layer: a node's name; "conv5" is the filter output, "relu5" the same after rectification.
     unit: (channel, row, col), or (channel,) for the map's strongest position in each image; where the layer has
     features instead of maps, (feature,) or an int. Each part may be an array of N, one for each image.
-    rule: "deconvnet" starts from the unit's own activation value (the paper) and passes contrast normalization by;
+    rule: "deconvnet" starts from the unit's own activation value (the paper) and passes contrast normalization by; from a
+    negative value, a filter output that a ReLU would stop, it shows what holds the unit down, inverted;
     "guided" starts from one and passes it by; "gradient" starts from one and goes through it.
     tape: of an earlier net.forward(x), which saves that pass. Raises NodeError for a layer or unit that the network
     does not have, naming what it has.
@@ -30,6 +32,8 @@ def project(net, x, layer, unit, rule="deconvnet", tape=None):
         tape = net.tape_to(layer, x)
     elif tape.values["input"].shape != x.shape:
         raise ShapeError(f"the tape is of a pass over x of shape {tape.values['input'].shape}, got x of shape {x.shape}")
+    elif tape.values["input"] is not x and not bool((tape.values["input"] == x).all()):
+        raise ShapeError("the tape is of a pass over other images than x; make one with net.forward(x)")
     y = net.value(layer, tape)
     where = unit_index(net, layer, y, unit)
     r = net.ops.xp.zeros_like(y)

@@ -58,7 +58,7 @@ def find_strongest(net, batches, layers, top=9):
     """
     best = dict.fromkeys(layers)
     for x, indices in batches:
-        acts = net.activations(net.ops.asarray(x), list(layers))
+        acts = net.activations(net.ops.asarray(x, dtype=net.dtype), list(layers))
         for layer in layers:
             values, rows, cols = (net.ops.to_numpy(a) for a in strongest_units(acts[layer]))
             new = (values, np.broadcast_to(np.asarray(indices)[:, None], values.shape), rows, cols)
@@ -83,7 +83,8 @@ def project_strongest(net, found, image, maps=None, rule="deconvnet", batch=32, 
 
     image: a function of a data set's index that gives the uint8 picture. maps: which maps (default: all).
     Projections are made `batch` at a time, images sorted, so that each is decoded and passed forward once. `progress`
-    wraps the iterable of batches (tqdm, say). Returns a new Strongest.
+    wraps the iterable of batches (tqdm, say). The deconvnet leaves units that did not fire (value at most 0) blank: it would
+    show what holds them down. Returns a new Strongest.
     """
     maps = np.arange(len(found.images)) if maps is None else np.asarray(maps)
     field_, (H, W) = net.receptive_field(found.layer), net.input_shape[1:]
@@ -112,6 +113,7 @@ def project_strongest(net, found, image, maps=None, rule="deconvnet", batch=32, 
             at = (m, k, slice(i0 - y0, i1 - y0), slice(j0 - x0, j1 - x0))
             patches[at] = pictures[p, i0:i1, j0:j1]
             inside[at] = True
-            projections[m, k, :, at[2], at[3]] = r[:, i0:i1, j0:j1]
+            if rule != "deconvnet" or found.values[maps[m], k] > 0:
+                projections[m, k, :, at[2], at[3]] = r[:, i0:i1, j0:j1]
     return Strongest(found.layer, found.images, found.rows, found.cols, found.values, maps, patches, projections,
                      inside, rule)
