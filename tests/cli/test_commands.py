@@ -540,7 +540,8 @@ def test_a_resume_notices_that_the_data_has_changed(tmp_path, capsys):
         for i in range(6):
             Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "photos" / kind / f"{i}.png")
     line = ["train", "--backend", "numpy", "--no-estimate"]
-    assert main([*line, str(tmp_path / "photos"), "--model", "tiny_vgg", "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    new = ["--model", "tiny_vgg", "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert main([*line, str(tmp_path / "photos"), *new]) == 0
     (tmp_path / "photos" / "bee" / "5.png").rename(tmp_path / "photos" / "bee" / "7.png")
     Image.new("RGB", (64, 64)).save(tmp_path / "photos" / "bee" / "8.png")
     capsys.readouterr()
