@@ -286,9 +286,10 @@ def test_confusion(tmp_path, K):
     assert (width, height) == (pytest.approx(110 * (side + 1), abs=1), pytest.approx(110 * side, abs=1))
 
 
-@pytest.mark.parametrize("names", [["$x_{$", "a$b$"], ["猫", "ábč"], ["n" * 300, "b"], ["a_b^c", "100%"]], ids=str)
+@pytest.mark.parametrize("names", [["$x_{$", "a$b$"], ["猫", "ábč"], ["n" * 300, "b"], ["a_b^c", "100%"],
+                                   ["caf\udce9", ""]], ids=ascii)
 def test_any_class_name_can_be_drawn(tmp_path, names):
-    """Dollars are no formulas, long names are cut, and letters that the font lacks warn nobody."""
+    """Dollars are no formulas, long names are cut, and letters that the font lacks warn nobody, nor bytes that are none."""
     plots.save_confusion(tmp_path / "confusion.png", Evaluation(names, np.array([[3, 1], [0, 2]]), 1.0, 0.5))
     assert opened(tmp_path / "confusion.png").shape == (510, 620, 3)
 

@@ -33,8 +33,8 @@ def written_whole(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
         os.close(handle)
-        os.chmod(beside, 0o666 & ~_umask())
         yield Path(beside)
+        os.chmod(beside, 0o666 & ~_umask())              # now: a writer may have put a file of its own there
         with open(beside, "rb") as file:
             os.fsync(file.fileno())
         os.replace(beside, path)

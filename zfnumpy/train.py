@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
@@ -263,6 +264,7 @@ class _Interrupts:
         if self.seen:
             raise KeyboardInterrupt
         self.seen = True
+        print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr, flush=True)
 
     def __exit__(self, *_):
         if self._before is not None:

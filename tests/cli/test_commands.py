@@ -127,6 +127,8 @@ def test_train_on_a_folder(run, photos):
     assert re.match(r"epoch   1  loss \d\.\d{3}  top-1 [\d.]+%  validation [\d.]+% \(loss [\d.]+\)  rate 0\.01  ", epoch)
     assert re.match(r"best validation top-1 [\d.]+% in epoch 1; .* are in a/run$", best)
     assert names_in("a/run") == ["best.safetensors", "curves.png", "last.safetensors", "log.jsonl"]
+    Path("a/other").touch()
+    assert {path.stat().st_mode for path in Path("a/run").iterdir()} == {Path("a/other").stat().st_mode}    # like any file
     found = checkpoint.read("a/run/last.safetensors")
     assert found.about["classes"] == CLASSES
     assert found.extra["about"]["data"] == str(photos)
@@ -203,7 +205,8 @@ def test_resume_with_more_epochs_is_the_longer_run(run, photos, run_folder):
 def test_ctrl_c_tells_how_to_go_on(run, photos, run_folder, monkeypatch):
     with monkeypatch.context() as patch:
         stopping(patch, 1)
-        text = run("train", photos, *QUICK, "--epochs", 2, "--val-fraction", 0.4, "--seed", 3, "--out", "a run", code=130)
+        text = run("train", photos, *QUICK, "--epochs", 2, "--val-fraction", 0.4, "--seed", 3, "--out", "a run", code=130,
+                   err="\nstopping after this step; Ctrl-C again stops at once\n")
     told = text.splitlines()[-1]
     assert told == "stopped; to go on: zfnumpy train --resume 'a run'"
     _, *arguments = shlex.split(told.partition(": ")[2])
@@ -246,6 +249,21 @@ def test_broken_pictures_are_told_and_passed_over(run, tmp_path):
     assert f"passed over 1 file that could not be used: {folder}/red/3.png (cannot read the picture" in text
     line, = [json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines()]
     assert line["skipped"] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text here")
+def test_names_of_folders_and_files_need_not_be_text(run, tmp_path):
+    folder = draw(tmp_path / "latin", ["red", "green"])
+    os.rename(os.fsencode(folder / "red"), os.fsencode(folder) + b"/caf\xe9")
+    picture = os.fsdecode(os.fsencode(folder) + b"/caf\xe9/0.png")
+    run("train", folder, *QUICK, "--epochs", 1, "--out", "run")
+    text = run("predict", "run", picture)
+    assert re.search(r"%  caf\\udce9\n", text)
+    run("evaluate", "run", "--data", folder, "--out", "e")
+    assert b"\ncaf\xe9," in Path("e/classes.csv").read_bytes()
+    run("project", "run", picture)
+    run("figure2", "run", "--data", folder, "--maps", 1, "--top", 1)
+    run("train", "--resume", "run", "--epochs", 2, "--no-estimate")
 
 
 # ---- evaluate -------------------------------------------------------------------------------------------------------

@@ -220,6 +220,7 @@ def kernel_folder(monkeypatch, sources):
 
 
 def test_an_edit_of_any_kernel_source_moves_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZFNUMPY_CACHE", str(tmp_path / "cache"))
     here = Path(_numba_jit.__file__).parent
     copy = shutil.copytree(here, tmp_path / "ops", ignore=shutil.ignore_patterns("__pycache__"))
     before = kernel_folder(monkeypatch, here)

@@ -47,6 +47,8 @@ def parser():
 def main(argv=None):
     """Run a command line and return its exit code."""
     args = parser().parse_args(argv)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")   # the name of a file need not be text
     try:
         code = args.run(args) or 0
         sys.stdout.flush()                 # here, where a reader that has gone is no error

@@ -127,7 +127,7 @@ def _fingerprint(train_set, val_set):
     digest = hashlib.sha256()
     for part in (train_set, val_set):
         for i, label in enumerate(part.labels.tolist()):
-            digest.update(f"{os.path.basename(part.name(i))} {label}\n".encode())       # the folder itself may move
+            digest.update(os.fsencode(f"{os.path.basename(part.name(i))} {label}\n"))      # the folder itself may move
     return {"training": len(train_set), "validation": len(val_set), "digest": digest.hexdigest()[:16]}
 
 
