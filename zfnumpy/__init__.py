@@ -8,8 +8,8 @@ import importlib
 __version__ = "0.1.0"
 
 _HOME = {"get_ops": "ops", "Network": "network", "ZFNumpyError": "errors"}
-_MODULES = ("checkpoint", "data", "errors", "estimate", "evaluate", "gradcheck", "layers", "loss", "models", "network",
-            "ops", "optim", "plots", "receptive", "shapes", "train", "visualize")
+_MODULES = ("checkpoint", "data", "errors", "estimate", "evaluate", "gradcheck", "graph", "layers", "loss", "models",
+            "network", "ops", "optim", "plots", "receptive", "shapes", "train", "visualize")
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 

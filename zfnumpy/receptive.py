@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from .graph import INPUT
 from .layers import Flatten, GlobalAvgPool, Linear
 
 
@@ -28,7 +29,7 @@ class ReceptiveField(NamedTuple):
 def receptive_fields(nodes, input_shape):
     """Return {name: ReceptiveField} for nodes in order, from the windows of their layers."""
     whole = ReceptiveField(tuple(input_shape[1:]), (0, 0), (0, 0))
-    fields = {"input": ReceptiveField((1, 1), (1, 1), (0, 0))}
+    fields = {INPUT: ReceptiveField((1, 1), (1, 1), (0, 0))}
     for node in nodes:
         below = [fields[name] for name in node.inputs]
         if isinstance(node.layer, (Flatten, GlobalAvgPool, Linear)) or whole in below:

@@ -144,7 +144,7 @@ TABLE = {
     # checkpoints
     "info nothing.safetensors": ["no checkpoint", "nothing.safetensors"],
     "info empty_run": ["no checkpoint", "empty_run/last.safetensors"],
-    "predict empty_run image.png": ["no checkpoint", "empty_run/best.safetensors"],
+    "predict empty_run image.png": ["no checkpoint", "empty_run/last.safetensors"],
     "predict cut.safetensors image.png": ["cut.safetensors", "truncated"],
     "info cut.safetensors": ["cut.safetensors", "truncated"],
     "info text.safetensors": ["text.safetensors", "not a safetensors file"],

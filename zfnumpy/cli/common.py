@@ -11,7 +11,7 @@ from .. import checkpoint, data, models
 from ..errors import CheckpointError, DataError, NodeError
 from ..layers import Conv2d
 from ..ops import get_ops
-from ..train import BEST
+from ..train import BEST, LAST
 
 MODELS = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg", "squeezenet1_1")
 SKETCHES = 7000                     # how many are drawn where nobody says
@@ -46,7 +46,8 @@ def add_network(sub):
 def open_network(args):
     """Return the network that the arguments of `add_network` name."""
     path, ops = Path(args.checkpoint), ops_of(args)
-    path = path / BEST if path.is_dir() else path
+    if path.is_dir():                                        # a run that has not ended its first epoch has no best yet
+        path = path / (BEST if (path / BEST).exists() else LAST)
     if args.model:
         if checkpoint.describes_itself(path):
             raise CheckpointError(f"{path} says itself what network it is; leave out --model")

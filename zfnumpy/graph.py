@@ -1,0 +1,68 @@
+"""What a network is made of beside its layers: named nodes in order, parameters by name, and the tape of a pass."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import NodeError, ShapeError
+from .layers import Layer
+
+INPUT = "input"
+
+
+class Node(NamedTuple):
+    name: str
+    layer: Layer
+    inputs: tuple
+
+
+class Tape:
+    """What one forward pass left for the way back: each node's cache, and the node outputs that those caches hold."""
+
+    def __init__(self, x):
+        self.caches = {}
+        self.values = {INPUT: x}
+
+    def cache(self, name):
+        """Return a node's cache; NodeError where the pass did not go that far."""
+        if name not in self.caches:
+            raise NodeError(f"this tape ends at {next(reversed(self.caches))}, below {name}; make one with net.forward(x)")
+        return self.caches[name]
+
+    @property
+    def batch(self):
+        """The number of images N of the pass."""
+        return self.values[INPUT].shape[0]
+
+
+class Parameters(dict):
+    """{"conv1.weight": array, …}; assigning to a name writes into its array, which is the layer's own."""
+
+    def __setitem__(self, name, value):
+        if name not in self:
+            raise NodeError(f"there is no parameter {name!r}; there are {', '.join(self)}")
+        if np.shape(value) != self[name].shape:
+            raise ShapeError(f"{name} has shape {self[name].shape}, got {np.shape(value)}")
+        self[name][...] = value
+
+
+def named_nodes(nodes):
+    """Return {name: Node} of a list of (name, layer[, inputs]), each input being an earlier node."""
+    found, before = {}, INPUT
+    for entry in nodes:
+        name, layer, inputs = (*entry, before)[:3] if len(entry) == 2 else entry
+        inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        if name in found or name == INPUT:
+            raise NodeError(f"two nodes are named {name!r}; names must differ, and {INPUT!r} is the image")
+        missing = [i for i in inputs if i not in found and i != INPUT]
+        if missing:
+            raise NodeError(f"{name} reads {', '.join(missing)}, which no earlier node is named; "
+                            f"there are {', '.join((INPUT, *found))}")
+        if not inputs or (layer.inputs is not None and len(inputs) != layer.inputs):
+            takes = layer.inputs or "one or more"
+            raise NodeError(f"{name}: {type(layer).__name__} takes {takes} inputs, got {len(inputs)}")
+        found[name] = Node(name, layer, inputs)
+        before = name
+    if not found:
+        raise NodeError("a network needs at least one node")
+    return found
