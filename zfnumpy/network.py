@@ -198,16 +198,15 @@ class Network:
             raise ShapeError(f"backward: dscores must have shape {(tape.batch, *self.shapes[self.output])}, "
                              f"got {tuple(dscores.shape)}")
         grads, trained = {}, {INPUT: False}
+        own = {name for name, node in self.nodes.items() if node.layer.params and name not in self.frozen}
         for node in self.nodes.values():
-            own = bool(node.layer.params) and node.name not in self.frozen
-            trained[node.name] = own or any(trained[i] for i in node.inputs)
+            trained[node.name] = node.name in own or any(trained[i] for i in node.inputs)
 
         def step(node, dy):
             if not trained[node.name]:
                 return None
             need_dx = any(trained[i] for i in node.inputs)
-            own = bool(node.layer.params) and node.name not in self.frozen
-            dx, found = node.layer.backward(dy, tape.cache(node.name), need_dx=need_dx, need_grads=own)
+            dx, found = node.layer.backward(dy, tape.cache(node.name), need_dx=need_dx, need_grads=node.name in own)
             grads.update({f"{node.name}.{key}": value for key, value in found.items()})
             return dx if need_dx else None
 

@@ -158,9 +158,3 @@ def pictures_of(paths, progress=iter):
     if not found:
         raise DataError(f"none of {len(paths)} pictures could be read; the first: {skipped[0][1]}")
     return found, skipped
-
-
-def units_by_strength(net, x, layer):
-    """Return the maps (or features) of `layer`, strongest first, for one prepared image x (1, 3, H, W)."""
-    y = net.ops.to_numpy(net.activations(x, [layer])[layer])[0]
-    return np.argsort(-y.reshape(len(y), -1).max(axis=1), kind="stable")

@@ -4,8 +4,8 @@ import numpy as np
 
 from .. import data, plots
 from ..loss import softmax
-from ..visualize import colour_filters, find_strongest, project, project_strongest
-from .common import bar, class_names, say_skipped, units_by_strength
+from ..visualize import colour_filters, find_strongest, project, project_strongest, strongest_units
+from .common import bar, class_names, say_skipped
 
 RULES = ("deconvnet", "guided", "gradient")
 
@@ -44,8 +44,11 @@ def draw_projections(net, pictures, layer, unit, path, rules=RULES):
     rows, shown = [], []
     for name, picture in pictures:
         x = net.prepare([picture])
-        chosen = (int(units_by_strength(net, x, layer)[0]),) if unit is None else unit
         scores, tape = net.forward(x)
+        chosen = unit
+        if unit is None:
+            strengths, _, _ = strongest_units(net.value(layer, tape))
+            chosen = (int(strengths[0].argmax()),)
         probabilities = net.ops.to_numpy(softmax(scores))[0]
         best = int(probabilities.argmax())
         row = [(f"{class_names(net)[best]} {probabilities[best]:.0%}", net.preprocessing.pixels(net.ops.to_numpy(x))[0])]
