@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from ._numba_jit import kernel
+from ._numba_jit import kernel, pointer
 
 
 def _host():
@@ -42,6 +42,14 @@ def _micro_kernel_in_python(kc, a, ao, ars, acs, b, bo, c, co, ldc, add):
             for k in range(kc):
                 total += a[ao + i * ars + k * acs] * b[bo + k * nr + j]
             c[co + i * ldc + j] = total
+
+
+def _never_unroll(module, branch):
+    """Mark a loop by its branch back: unrolled, it would want more registers than there are and run at half the rate."""
+    unroll = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    loop = module.add_metadata([unroll])
+    loop.operands = (loop, unroll)                        # a loop's mark names itself first
+    branch.set_metadata("llvm.loop", loop)
 
 
 @intrinsic
@@ -78,31 +86,34 @@ def _micro_kernel_in_registers(typing, kc, a, ao, ars, acs, b, bo, c, co, ldc, a
         fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
         undefined, zero = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * lanes)
         first_lane = ir.Constant(ir.VectorType(i32, lanes), [0] * lanes)
-        rows = [builder.mul(ars, number(i)) for i in range(MR)]
         tile = [(i, j) for i in range(MR) for j in range(NV)]
+        # Three rows of A share a pointer, at 0, 1 and 2 strides from it: that many addresses fit the registers.
+        firsts = [builder.gep(pa, [builder.mul(ars, number(i))]) for i in range(0, MR, 3)]
 
         before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("done")
         builder.cbranch(builder.icmp_signed(">", kc, number(0)), loop, done)
         builder.position_at_end(loop)
-        k = builder.phi(i64)
-        k.add_incoming(number(0), before)
+        k, row, triples = builder.phi(i64), builder.phi(pb.type), [builder.phi(pa.type) for _ in firsts]
+        for phi, first in zip((k, row, *triples), (number(0), pb, *firsts)):
+            phi.add_incoming(first, before)
         sums = {at: builder.phi(vector) for at in tile}
-        column = builder.gep(pa, [builder.mul(k, acs)])
-        row = builder.gep(pb, [builder.mul(k, number(lanes * NV))])
         panel = [load(vector_at(row, number(j * lanes))) for j in range(NV)]
         totals = {}
         for i in range(MR):
-            value = builder.load(builder.gep(column, [rows[i]]))
+            value = builder.load(builder.gep(triples[i // 3], [builder.mul(ars, number(i % 3))]))
             broadcast = builder.shuffle_vector(builder.insert_element(undefined, value, ir.Constant(i32, 0)),
                                                undefined, first_lane)
             for j in range(NV):
                 totals[i, j] = builder.call(fma, [broadcast, panel[j], sums[i, j]])
         following = builder.add(k, number(1))
         k.add_incoming(following, loop)
+        row.add_incoming(builder.gep(row, [number(lanes * NV)]), loop)
+        for triple in triples:
+            triple.add_incoming(builder.gep(triple, [acs]), loop)
         for at in tile:
             sums[at].add_incoming(zero, before)
             sums[at].add_incoming(totals[at], loop)
-        builder.cbranch(builder.icmp_signed("<", following, kc), loop, done)
+        _never_unroll(builder.module, builder.cbranch(builder.icmp_signed("<", following, kc), loop, done))
 
         builder.position_at_end(done)
         results = {at: builder.phi(vector) for at in tile}
@@ -158,18 +169,22 @@ def multiply_block(a, ao, ars, acs, rows, b, kc, width, c, co, ldc, add, edge, c
 def pack_matrix(b, bo, brs, bcs, kc, width, out):
     """Pack B[kc, width], at bo + k*brs + j*bcs, into panels of NR columns, the last one filled up with zeros."""
     nr = PANEL // b.itemsize
+    zero = b.dtype.type(0)
+    b, out = pointer(b), pointer(out)
     for j in range(0, width, nr):
         n, o = min(nr, width - j), j * kc
+        if n == nr and bcs == 1:                      # the common case: whole rows, a fixed number of vectors each
+            for k in range(kc):
+                s = bo + k * brs + j
+                for q in range(nr):
+                    out[o + k * nr + q] = b[s + q]
+            continue
         for k in range(kc):
             s = bo + k * brs + j * bcs
-            if bcs == 1:
-                for q in range(n):
-                    out[o + k * nr + q] = b[s + q]
-            else:
-                for q in range(n):
-                    out[o + k * nr + q] = b[s + q * bcs]
+            for q in range(n):
+                out[o + k * nr + q] = b[s + q * bcs]
             for q in range(n, nr):
-                out[o + k * nr + q] = 0
+                out[o + k * nr + q] = zero
 
 
 @kernel(parallel=True)

@@ -14,7 +14,9 @@ import tempfile
 from pathlib import Path
 
 import numba
+from numba import types
 from numba.core import config
+from numba.extending import intrinsic
 
 from ..errors import ZFNumpyError
 from ..paths import cache_folder, writable_folder
@@ -59,3 +61,23 @@ def kernel(parallel=False):
             config.CACHE_DIR = before
 
     return compiled
+
+
+@intrinsic
+def _pointer(typing, array):
+    """The address of a contiguous array's first element, as a C pointer."""
+
+    def codegen(context, builder, signature, args):
+        return context.make_array(signature.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+def _itself(array):
+    return array
+
+
+# x = pointer(x) inside a kernel: from there x[i] is one load. Indexing an array also asks whether i is below 0, as Python's
+# indices may be, and where the compiler cannot rule that out, x[start + i] is not vectorized: five times slower. A pointer
+# knows neither shape nor dtype, so what needs these stands before it; without compiling, it is the array.
+pointer = _itself if config.DISABLE_JIT else _pointer
