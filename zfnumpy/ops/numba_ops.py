@@ -16,7 +16,9 @@ from . import _numba_conv as conv
 from . import _numba_gemm as product
 from . import _numba_pointwise as pointwise
 from . import _numba_pool as pooling
+from .buffers import Buffers
 from .reference import Ops
+from .winograd import Winograd, tiling
 
 FEW = 4          # images up to which a fully connected layer reads its weights straight, without packing
 
@@ -48,6 +50,7 @@ class NumbaOps(Ops):
         if threads is not None and not (isinstance(threads, (int, np.integer)) and threads >= 1):
             raise BackendError(f"threads must be at least 1, got {threads!r}")
         self.threads = min(threads or numba.get_num_threads(), most)
+        self._empty = Buffers().empty
 
     def _run(self, kernel, *args):
         with _one_at_a_time:
@@ -58,24 +61,42 @@ class NumbaOps(Ops):
     def _padded_flat(self, x, win):
         if not (win.PH or win.PW):
             return _flat(x)
-        padded = np.empty(win.N * win.C * (win.H + 2 * win.PH) * (win.W + 2 * win.PW), x.dtype)
+        padded = self._empty(win.N * win.C * (win.H + 2 * win.PH) * (win.W + 2 * win.PW), x.dtype)
         self._run(conv.pad_images, _flat(x), win.N * win.C, win.H, win.W, win.PH, win.PW, padded)
         return padded
 
     def _im2col(self, x, win):
-        cols = np.empty((win.N, win.C * win.KH * win.KW, win.OH * win.OW), x.dtype)
+        cols = self._empty((win.N, win.C * win.KH * win.KW, win.OH * win.OW), x.dtype)
         self._run(conv.im2col, _flat(x), win.N * win.C, *win[2:], cols.reshape(-1))
         return cols
 
     def _col2im(self, cols, win):
-        x = np.empty(win.x_shape, cols.dtype)
+        x = self._empty(win.x_shape, cols.dtype)
         self._run(conv.col2im, _flat(cols), win.N * win.C, *win[2:], x.reshape(-1))
         return x
+
+    def _winograd(self, win, C, F, dtype):
+        plan = tiling(win, C, F, dtype.itemsize)
+        return plan and Winograd(plan, self._run, self._empty, dtype)
+
+    @staticmethod
+    def _groups(win, C, F, groups):
+        """Yield where each group's channels begin in an image, where its maps in an output, and its filters."""
+        F //= groups
+        for g in range(groups):
+            yield g * C * win.H * win.W, g * F * win.OH * win.OW, slice(g * F, (g + 1) * F)
 
     def _conv2d(self, x, weight, bias, win, groups, relu):
         F, C = weight.shape[0], win.C // groups
         rows, pixels = _offsets(C, win)
-        y = np.empty((win.N, F, win.OH, win.OW), x.dtype)
+        y = self._empty((win.N, F, win.OH, win.OW), x.dtype)
+        winograd = self._winograd(win, C, F // groups, x.dtype)
+        if winograd:
+            x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
+            bias = np.zeros(F, x.dtype) if bias is None else _flat(bias)
+            for xo, yo, filters in self._groups(win, C, F, groups):
+                winograd.forward(x, xo, weight[filters], bias[filters], y, yo, relu)
+            return y
         plane = (win.H + 2 * win.PH) * (win.W + 2 * win.PW)
         bias = np.zeros(F, x.dtype) if bias is None else _flat(bias)
         self._run(conv.conv_forward, self._padded_flat(x, win), win.C * plane, C * plane, _flat(weight), bias,
@@ -85,8 +106,14 @@ class NumbaOps(Ops):
     def _conv2d_input_grad(self, dy, weight, win, groups):
         F, C = weight.shape[0], win.C // groups
         rows, _ = _offsets(C, win)
+        dx = self._empty(win.x_shape, dy.dtype)
+        winograd = self._winograd(win, C, F // groups, dy.dtype)
+        if winograd:
+            dy, weight = np.ascontiguousarray(dy), np.ascontiguousarray(weight)
+            for xo, yo, filters in self._groups(win, C, F, groups):
+                winograd.input_grad(dy, yo, weight[filters], dx, xo)
+            return dx
         turned = weight.reshape(groups, F // groups, rows.size).swapaxes(1, 2)
-        dx = np.empty(win.x_shape, dy.dtype)
         # Slabs big enough for the product to pay, small enough that a single image keeps every thread busy.
         slab = max(1, min(C, -(-C * win.N * groups // (4 * self.threads)), 288 // (win.KH * win.KW)))
         self._run(conv.conv_input_grad, _flat(dy), _flat(turned), dx.reshape(-1), win.N, win.C, win.H, win.W, win.PH,
@@ -96,7 +123,13 @@ class NumbaOps(Ops):
     def _conv2d_weight_grad(self, dy, x, win, F, groups):
         C = win.C // groups
         rows, pixels = _offsets(C, win)
-        dw = (np.empty if win.N else np.zeros)((F, C, win.KH, win.KW), x.dtype)
+        dw = (self._empty if win.N else np.zeros)((F, C, win.KH, win.KW), x.dtype)
+        winograd = self._winograd(win, C, F // groups, dy.dtype)
+        if winograd:
+            dy, x = np.ascontiguousarray(dy), np.ascontiguousarray(x)
+            for xo, yo, filters in self._groups(win, C, F, groups):
+                winograd.weight_grad(dy, yo, x, xo, dw[filters])
+            return dw
         plane = (win.H + 2 * win.PH) * (win.W + 2 * win.PW)
         self._run(conv.conv_weight_grad, _flat(dy), self._padded_flat(x, win), win.C * plane, C * plane,
                   dw.reshape(-1), win.N, groups, F // groups, rows.size, pixels.size, rows, pixels)
@@ -104,7 +137,7 @@ class NumbaOps(Ops):
 
     def _bias_grad(self, dy):
         N, F = dy.shape[:2]
-        db = np.empty(F, dy.dtype)
+        db = self._empty(F, dy.dtype)
         self._run(pointwise.bias_grad, _flat(dy), N, F, dy.size // (N * F) if dy.size else 0, db)
         return db
 
@@ -114,7 +147,7 @@ class NumbaOps(Ops):
         """Return a (M, K) times b (K, N); either may be a transposed view of contiguous memory."""
         (a, ars, acs), (b, brs, bcs) = (self._strided(m) for m in (a, b))
         M, K, N = a.shape[0], a.shape[1], b.shape[1]
-        c = (np.empty if K else np.zeros)((M, N), a.dtype)
+        c = (self._empty if K else np.zeros)((M, N), a.dtype)
         self._run(product.gemm, a.reshape(-1, order="A"), ars, acs, b.reshape(-1, order="A"), brs, bcs, M, N, K,
                   c.reshape(-1))
         return c
@@ -127,7 +160,7 @@ class NumbaOps(Ops):
 
     def _linear(self, x, weight, bias, relu):
         if x.shape[0] <= FEW:
-            y = np.empty((x.shape[0], weight.shape[0]), x.dtype)
+            y = self._empty((x.shape[0], weight.shape[0]), x.dtype)
             self._run(product.few_rows, _flat(x), _flat(weight), y.reshape(-1), *x.shape, weight.shape[0])
         else:
             y = np.ascontiguousarray(self._gemm(weight, x.T).T)      # the weights, the larger side, are read unpacked

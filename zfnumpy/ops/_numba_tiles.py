@@ -1,0 +1,124 @@
+"""Winograd's minimal filtering F(4×4, 3×3): the transforms of one tile, 16 channels at a time, in vector registers.
+
+Four outputs of a filter with three taps are a polynomial product, known by its values at six points: six multiplications
+instead of twelve, and 36 instead of 144 in two dimensions (Winograd 1980; Lavin and Gray, 1509.09308):
+
+    y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A        for a tile d (6, 6), a filter g (3, 3) and the outputs y (4, 4).
+
+The points are 0, ±3/4, ±3/2 and infinity. With the usual 0, ±1, ±2 float32 results err three times as much; all numbers
+below are still exact in binary but those of G. A map to points ±p goes by its even and odd part: every matrix is a
+product of two sparse ones, and its transpose, which the gradients need, is the transposed product.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+LANES = 16                                # channels that a transform takes at once
+POINTS = 6                                # a side; 36 products replace 4×4×9
+STEP = 4                                  # outputs of a tile a side
+TAPS = 3                                  # of a filter a side
+
+_a, _b = 0.75, 1.5                        # the points are 0, a, -a, b, -b and infinity
+_a2, _b2 = _a * _a, _b * _b
+_na, _nb = 2 * _a2 * (_a2 - _b2), 2 * _b2 * (_b2 - _a2)
+_pairs = np.array([[1, 0, 0, 0, 0, 0],    # (at 0, even and odd part at ±a, at ±b, at infinity) to the six points
+                   [0, 1, 1, 0, 0, 0], [0, 1, -1, 0, 0, 0],
+                   [0, 0, 0, 1, 1, 0], [0, 0, 0, 1, -1, 0],
+                   [0, 0, 0, 0, 0, 1]], float)
+_of_input = np.array([[_a2 * _b2, 0, -_a2 - _b2, 0, 1, 0],
+                      [0, 0, -_b2, 0, 1, 0], [0, -_a * _b2, 0, _a, 0, 0],
+                      [0, 0, -_a2, 0, 1, 0], [0, -_b * _a2, 0, _b, 0, 0],
+                      [0, _a2 * _b2, 0, -_a2 - _b2, 0, 1]])
+_of_output = np.array([[1, 1, 0, 1, 0, 0], [0, 0, _a, 0, _b, 0], [0, _a2, 0, _b2, 0, 0], [0, 0, _a**3, 0, _b**3, 1]])
+_of_filter = np.array([[1 / (_a2 * _b2), 0, 0],
+                       [1 / _na, 0, _a2 / _na], [0, _a / _na, 0],
+                       [1 / _nb, 0, _b2 / _nb], [0, _b / _nb, 0],
+                       [0, 0, 1]])
+
+
+def _tile_map(factors, add=False):
+    """Return a kernel function that maps a tile X, LANES channels deep, to M X Mᵀ for M = factors[-1] … factors[0].
+
+    f(x, xo, xrow, xcol, y, yo, yrow, ycol): entry (i, j) of the tile are the LANES numbers from x[xo + i*xrow + j*xcol];
+    the result goes to y likewise, added to what is there if `add`.
+    """
+    size_in, size_out = factors[0].shape[1], factors[-1].shape[0]
+
+    def in_python(x, xo, xrow, xcol, y, yo, yrow, ycol):
+        tile = np.array([[x[xo + i * xrow + j * xcol:][:LANES] for j in range(size_in)] for i in range(size_in)])
+        for factor in factors:
+            tile = np.einsum("ai,bj,ijc->abc", factor, factor, tile)
+        for i in range(size_out):
+            for j in range(size_out):
+                o = yo + i * yrow + j * ycol
+                y[o:o + LANES] = tile[i, j] + (y[o:o + LANES] if add else 0)
+
+    @intrinsic
+    def in_registers(typing, x, xo, xrow, xcol, y, yo, yrow, ycol):
+        index = types.intp
+        signature = types.void(x, index, index, index, y, index, index, index)
+
+        def codegen(context, builder, signature, args):
+            double = signature.args[0].dtype == types.float64
+            scalar = ir.DoubleType() if double else ir.FloatType()
+            vector = ir.VectorType(scalar, LANES)
+            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3),
+                                                 f"llvm.fma.v{LANES}f{64 if double else 32}")
+
+            def number(value):
+                return ir.Constant(vector, [float(value)] * LANES)
+
+            def places(kind, array, offset, row, column, size):
+                """Yield pointers to the vectors of a tile, row by row."""
+                start = builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
+                for i in range(size):
+                    for j in range(size):
+                        steps = [builder.mul(step, ir.Constant(ir.IntType(64), n)) for step, n in ((row, i), (column, j))]
+                        yield builder.bitcast(builder.gep(start, [builder.add(*steps)]), vector.as_pointer())
+
+            def load(pointer):
+                value = builder.load(pointer)
+                value.align = scalar.get_abi_alignment(context.target_data)
+                return value
+
+            def combine(coefficients, values):
+                """Return Σ coefficient × value, with additions where a coefficient is 1 or -1."""
+                terms = sorted(((c, v) for c, v in zip(coefficients, values) if c), key=lambda term: term[0] != 1)
+                c, total = terms[0]
+                total = total if c == 1 else builder.fmul(number(c), total)
+                for c, v in terms[1:]:
+                    if abs(c) == 1:
+                        total = (builder.fadd if c == 1 else builder.fsub)(total, v)
+                    else:
+                        total = builder.call(fma, [number(c), v, total])
+                return total
+
+            def along(values):
+                """Map one row or column of the tile."""
+                for factor in factors:
+                    values = [combine(row, values) for row in factor]
+                return values
+
+            tile = [load(pointer) for pointer in places(signature.args[0], *args[:4], size_in)]
+            rows = [along(tile[i * size_in:(i + 1) * size_in]) for i in range(size_in)]
+            columns = [along([row[j] for row in rows]) for j in range(size_out)]
+            for n, pointer in enumerate(places(signature.args[4], *args[4:], size_out)):
+                value = columns[n % size_out][n // size_out]
+                builder.store(builder.fadd(load(pointer), value) if add else value,
+                              pointer).align = scalar.get_abi_alignment(context.target_data)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return in_python if config.DISABLE_JIT else in_registers
+
+
+input_to_points = _tile_map([_of_input, _pairs])                        # Bᵀ d B       (6, 6) → (6, 6)
+filter_to_points = _tile_map([_of_filter, _pairs])                      # G g Gᵀ       (3, 3) → (6, 6)
+points_to_output = _tile_map([_pairs.T, _of_output])                    # Aᵀ m A       (6, 6) → (4, 4)
+output_grad_to_points = _tile_map([_of_output.T, _pairs])               # A dy Aᵀ      (4, 4) → (6, 6)
+points_to_filter_grad = _tile_map([_pairs.T, _of_filter.T])             # Gᵀ du G      (6, 6) → (3, 3)
+add_points_to_input_grad = _tile_map([_pairs.T, _of_input.T], add=True)  # B dv Bᵀ      (6, 6) → (6, 6)
