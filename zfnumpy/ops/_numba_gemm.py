@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from ._numba_jit import kernel, pointer
+from ._numba_jit import kernel, pointer, prefetch
 
 
 def _host():
@@ -31,6 +31,9 @@ def _host():
 
 VECTOR, MR, NV = _host()
 PANEL = VECTOR * NV                       # bytes of a panel's row: NR = PANEL // itemsize columns
+AHEAD = 4                                 # rows that packing asks for ahead: no processor foresees jumps of a row's length
+THICK, THIN = (256, 4), (128, 16)         # a packed block's rows and panels; with few rows of A, long runs of B's rows
+FEW_TILES = 4 * MR
 KC = 256                                  # depth of a packed panel: KC * PANEL bytes stay in the first-level cache
 
 
@@ -146,11 +149,7 @@ def multiply_block(a, ao, ars, acs, rows, b, kc, width, c, co, ldc, add, edge, c
         height = min(MR, rows - i)
         whole = height == MR
         if not whole:
-            for k in range(kc):
-                for r in range(height):
-                    edge[k * MR + r] = a[ao + (i + r) * ars + k * acs]
-                for r in range(height, MR):
-                    edge[k * MR + r] = 0
+            take_rows(a, ao + i * ars, ars, acs, height, kc, edge)
         for j in range(0, width, nr):
             if whole and j + nr <= width:
                 micro_kernel(kc, a, ao + i * ars, ars, acs, b, j * kc, c, co + i * ldc + j, ldc, add)
@@ -159,10 +158,32 @@ def multiply_block(a, ao, ars, acs, rows, b, kc, width, c, co, ldc, add, edge, c
                 micro_kernel(kc, a, ao + i * ars, ars, acs, b, j * kc, corner, 0, nr, 0)
             else:
                 micro_kernel(kc, edge, 0, 1, MR, b, j * kc, corner, 0, nr, 0)
-            for r in range(height):
-                at = co + (i + r) * ldc + j
-                for q in range(min(nr, width - j)):
-                    c[at + q] = corner[r * nr + q] + (c[at + q] if add else 0)
+            put_corner(corner, height, min(nr, width - j), c, co + i * ldc + j, ldc, add)
+
+
+@kernel()
+def take_rows(a, ao, ars, acs, height, kc, edge):
+    """Copy A[height, kc] to edge (kc, MR), zero from `height` on."""
+    zero = a.dtype.type(0)
+    a, edge = pointer(a), pointer(edge)
+    for r in range(MR):
+        for k in range(kc):
+            edge[k * MR + r] = a[ao + r * ars + k * acs] if r < height else zero
+
+
+@kernel()
+def put_corner(corner, height, width, c, co, ldc, add):
+    """C[height, width] (+)= what the micro-kernel left in `corner`."""
+    nr = PANEL // c.itemsize
+    corner, c = pointer(corner), pointer(c)
+    for r in range(height):
+        o = co + r * ldc
+        if add:
+            for q in range(width):
+                c[o + q] += corner[r * nr + q]
+        else:
+            for q in range(width):
+                c[o + q] = corner[r * nr + q]
 
 
 @kernel()
@@ -171,40 +192,42 @@ def pack_matrix(b, bo, brs, bcs, kc, width, out):
     nr = PANEL // b.itemsize
     zero = b.dtype.type(0)
     b, out = pointer(b), pointer(out)
-    for j in range(0, width, nr):
-        n, o = min(nr, width - j), j * kc
-        if n == nr and bcs == 1:                      # the common case: whole rows, a fixed number of vectors each
-            for k in range(kc):
-                s = bo + k * brs + j
-                for q in range(nr):
-                    out[o + k * nr + q] = b[s + q]
-            continue
+    whole = width // nr * nr if bcs == 1 else 0
+    for k in range(kc):                               # whole rows: read in the order of memory
+        for j in range(0, whole, nr):
+            s, o = bo + k * brs + j, j * kc + k * nr
+            prefetch(b, s + AHEAD * brs)
+            prefetch(b, s + AHEAD * brs + nr // 2)
+            for q in range(nr):
+                out[o + q] = b[s + q]
+    for j in range(whole, width, nr):
+        n = min(nr, width - j)
         for k in range(kc):
-            s = bo + k * brs + j * bcs
+            s, o = bo + k * brs + j * bcs, j * kc + k * nr
             for q in range(n):
-                out[o + k * nr + q] = b[s + q * bcs]
+                out[o + q] = b[s + q * bcs]
             for q in range(n, nr):
-                out[o + k * nr + q] = zero
+                out[o + q] = zero
 
 
 @kernel(parallel=True)
-def gemm(a, ars, acs, b, brs, bcs, M, N, K, c, threads):
+def gemm(a, ars, acs, b, brs, bcs, M, N, K, c, deep, broad, threads):
     """C (M, N) = A (M, K) B (K, N), A and B by their strides in elements, C contiguous.
 
-    Work is dealt out in blocks of 20 MR rows by 4 NR columns: a packed block of B (KC × 4 NR) stays in the second-level
-    cache while the rows of A stream past it.
+    Work is dealt out in blocks of 20 MR rows by `broad` panels: a packed block of B, `deep` rows of them, stays in the
+    second-level cache while the rows of A stream past it.
     """
     nr = PANEL // c.itemsize
-    high, wide = 20 * MR, 4 * nr
+    high, wide = 20 * MR, broad * nr
     down, across = (M + high - 1) // high, (N + wide - 1) // wide
     for t in numba.prange(threads):
-        panels = np.empty(KC * wide, c.dtype)
+        panels = np.empty(deep * wide, c.dtype)
         edge, corner = np.empty(MR * KC, c.dtype), np.empty(MR * nr, c.dtype)
         for q in range(down * across * t // threads, down * across * (t + 1) // threads):
             j, i = q // down * wide, q % down * high
             rows, width = min(high, M - i), min(wide, N - j)
-            for k in range(0, K, KC):
-                kc = min(KC, K - k)
+            for k in range(0, K, deep):
+                kc = min(deep, K - k)
                 pack_matrix(b, k * brs + j * bcs, brs, bcs, kc, width, panels)
                 multiply_block(a, i * ars + k * acs, ars, acs, rows, panels, kc, width, c, i * N + j, N, k, edge, corner)
 
@@ -215,7 +238,13 @@ def few_rows(x, w, y, rows, features, outs, threads):
     for t in numba.prange(threads):
         for o in range(outs * t // threads, outs * (t + 1) // threads):
             for n in range(rows):
-                total = y.dtype.type(0)
-                for k in range(features):
-                    total += w[o * features + k] * x[n * features + k]
-                y[n * outs + o] = total
+                y[n * outs + o] = dot(w, o * features, x, n * features, features, y.dtype.type(0))
+
+
+@kernel()
+def dot(a, ao, b, bo, count, total):
+    """Return total + a · b, of `count` numbers from ao and bo."""
+    a, b = pointer(a), pointer(b)
+    for k in range(count):
+        total += a[ao + k] * b[bo + k]
+    return total

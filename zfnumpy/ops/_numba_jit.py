@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 
 import numba
+from llvmlite import ir
 from numba import types
-from numba.core import config
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 from ..errors import ZFNumpyError
@@ -73,11 +74,31 @@ def _pointer(typing, array):
     return types.CPointer(array.dtype)(array), codegen
 
 
+@intrinsic
+def _prefetch(typing, start, i):
+    """Ask for the cache line of start[i], a pointer's, before it is needed; any address will do."""
+
+    def codegen(context, builder, signature, args):
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        ask = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [byte, number, number, number]), "llvm.prefetch.p0i8")
+        to_read, into_second_level, data = (ir.Constant(number, value) for value in (0, 2, 1))
+        builder.call(ask, [builder.bitcast(builder.gep(args[0], [args[1]]), byte), to_read, into_second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(start, types.intp), codegen
+
+
 def _itself(array):
     return array
+
+
+def _nothing(start, i):
+    pass
 
 
 # x = pointer(x) inside a kernel: from there x[i] is one load. Indexing an array also asks whether i is below 0, as Python's
 # indices may be, and where the compiler cannot rule that out, x[start + i] is not vectorized: five times slower. A pointer
 # knows neither shape nor dtype, so what needs these stands before it; without compiling, it is the array.
 pointer = _itself if config.DISABLE_JIT else _pointer
+prefetch = _nothing if config.DISABLE_JIT else _prefetch

@@ -20,6 +20,8 @@ from .buffers import Buffers
 from .reference import Ops
 from .winograd import Winograd, tiling
 
+PARTS = 16       # sums that a convolution's weight gradient is made of at most, where its weights are few:
+FEW_WEIGHTS = 1 << 20
 FEW = 4          # images up to which a fully connected layer reads its weights straight, without packing
 
 # Numba's workqueue threading layer aborts the process when two threads start parallel kernels at once.
@@ -31,12 +33,14 @@ def _flat(array):
 
 
 @functools.lru_cache(maxsize=256)
-def _offsets(channels, win):
-    """Return (row_offset, pixel_offset) of `channels` channels in a padded image; see _numba_conv."""
-    HP, WP = win.H + 2 * win.PH, win.W + 2 * win.PW
+def _offsets(channels, win, phases):
+    """Return (row_offset, pixel_offset) of `channels` padded channels, see _numba_conv; rows sorted into `phases`."""
+    HP, stretch = win.H + 2 * win.PH, -(-(win.W + 2 * win.PW) // phases)
     c, i, j = np.ogrid[:channels, :win.KH, :win.KW]
     u, v = np.ogrid[:win.OH, :win.OW]
-    return ((c * HP + i) * WP + j).reshape(-1), (u * win.SH * WP + v * win.SW).reshape(-1)
+    row = stretch * phases
+    return (((c * HP + i) * row + j % phases * stretch + j // phases).reshape(-1),
+            (u * win.SH * row + v * win.SW // phases).reshape(-1))
 
 
 class NumbaOps(Ops):
@@ -58,12 +62,14 @@ class NumbaOps(Ops):
 
     # ---- convolution ------------------------------------------------------------------------------------------------
 
-    def _padded_flat(self, x, win):
-        if not (win.PH or win.PW):
-            return _flat(x)
-        padded = self._empty(win.N * win.C * (win.H + 2 * win.PH) * (win.W + 2 * win.PW), x.dtype)
-        self._run(conv.pad_images, _flat(x), win.N * win.C, win.H, win.W, win.PH, win.PW, padded)
-        return padded
+    def _padded(self, x, win):
+        """Return x padded and its rows sorted by the stride, flat, and the size of one plane of it."""
+        plane = (win.H + 2 * win.PH) * win.SW * -(-(win.W + 2 * win.PW) // win.SW)
+        if not (win.PH or win.PW) and win.SW == 1:
+            return _flat(x), plane
+        padded = self._empty(win.N * win.C * plane, x.dtype)
+        self._run(conv.pad_images, _flat(x), win.N * win.C, win.H, win.W, win.PH, win.PW, win.SW, padded)
+        return padded, plane
 
     def _im2col(self, x, win):
         cols = self._empty((win.N, win.C * win.KH * win.KW, win.OH * win.OW), x.dtype)
@@ -88,7 +94,6 @@ class NumbaOps(Ops):
 
     def _conv2d(self, x, weight, bias, win, groups, relu):
         F, C = weight.shape[0], win.C // groups
-        rows, pixels = _offsets(C, win)
         y = self._empty((win.N, F, win.OH, win.OW), x.dtype)
         winograd = self._winograd(win, C, F // groups, x.dtype)
         if winograd:
@@ -97,15 +102,15 @@ class NumbaOps(Ops):
             for xo, yo, filters in self._groups(win, C, F, groups):
                 winograd.forward(x, xo, weight[filters], bias[filters], y, yo, relu)
             return y
-        plane = (win.H + 2 * win.PH) * (win.W + 2 * win.PW)
+        rows, pixels = _offsets(C, win, win.SW)
+        padded, plane = self._padded(x, win)
         bias = np.zeros(F, x.dtype) if bias is None else _flat(bias)
-        self._run(conv.conv_forward, self._padded_flat(x, win), win.C * plane, C * plane, _flat(weight), bias,
+        self._run(conv.conv_forward, padded, win.C * plane, C * plane, _flat(weight), bias,
                   y.reshape(-1), win.N, groups, F // groups, rows.size, pixels.size, rows, pixels, relu)
         return y
 
     def _conv2d_input_grad(self, dy, weight, win, groups):
         F, C = weight.shape[0], win.C // groups
-        rows, _ = _offsets(C, win)
         dx = self._empty(win.x_shape, dy.dtype)
         winograd = self._winograd(win, C, F // groups, dy.dtype)
         if winograd:
@@ -113,6 +118,7 @@ class NumbaOps(Ops):
             for xo, yo, filters in self._groups(win, C, F, groups):
                 winograd.input_grad(dy, yo, weight[filters], dx, xo)
             return dx
+        rows, _ = _offsets(C, win, 1)
         turned = weight.reshape(groups, F // groups, rows.size).swapaxes(1, 2)
         # Slabs big enough for the product to pay, small enough that a single image keeps every thread busy.
         slab = max(1, min(C, -(-C * win.N * groups // (4 * self.threads)), 288 // (win.KH * win.KW)))
@@ -122,7 +128,6 @@ class NumbaOps(Ops):
 
     def _conv2d_weight_grad(self, dy, x, win, F, groups):
         C = win.C // groups
-        rows, pixels = _offsets(C, win)
         dw = (self._empty if win.N else np.zeros)((F, C, win.KH, win.KW), x.dtype)
         winograd = self._winograd(win, C, F // groups, dy.dtype)
         if winograd:
@@ -130,10 +135,14 @@ class NumbaOps(Ops):
             for xo, yo, filters in self._groups(win, C, F, groups):
                 winograd.weight_grad(dy, yo, x, xo, dw[filters])
             return dw
-        plane = (win.H + 2 * win.PH) * (win.W + 2 * win.PW)
-        self._run(conv.conv_weight_grad, _flat(dy), self._padded_flat(x, win), win.C * plane, C * plane,
-                  dw.reshape(-1), win.N, groups, F // groups, rows.size, pixels.size, rows, pixels)
-        return dw
+        rows, pixels = _offsets(C, win, win.SW)
+        padded, plane = self._padded(x, win)
+        # Few weights make few blocks: then the pixels are shared out as well, and the parts' sums added in order.
+        parts = max(1, min(PARTS, -(-win.N * pixels.size // product.KC), dw.itemsize * FEW_WEIGHTS // max(dw.nbytes, 1)))
+        sums = dw.reshape(1, -1) if parts == 1 else self._empty((parts, dw.size), dw.dtype)
+        self._run(conv.conv_weight_grad, _flat(dy), padded, win.C * plane, C * plane, sums, win.N, groups, F // groups,
+                  rows.size, pixels.size, rows, pixels)
+        return dw if parts == 1 else sums.sum(axis=0).reshape(dw.shape)
 
     def _bias_grad(self, dy):
         N, F = dy.shape[:2]
@@ -149,7 +158,7 @@ class NumbaOps(Ops):
         M, K, N = a.shape[0], a.shape[1], b.shape[1]
         c = (self._empty if K else np.zeros)((M, N), a.dtype)
         self._run(product.gemm, a.reshape(-1, order="A"), ars, acs, b.reshape(-1, order="A"), brs, bcs, M, N, K,
-                  c.reshape(-1))
+                  c.reshape(-1), *(product.THIN if M <= product.FEW_TILES else product.THICK))
         return c
 
     @staticmethod
