@@ -84,6 +84,19 @@ class OpsFace:
         check_shape("conv2d_weight_grad", dy, "dy", (win.N, w_shape[0], win.OH, win.OW))
         return self._conv2d_weight_grad(dy, x, win, w_shape[0], groups)
 
+    def conv2d_weight_grad_unpooled(self, dy, switches, x, w_shape, stride=1, pad=0, groups=1):
+        """Return conv2d_weight_grad(max_unpool2d(dy, switches), x): of a convolution right below a max pool.
+
+        dy (N, F, PH, PW) is the pool's gradient and switches, int32, say where in conv2d's (OH, OW) output each value
+        belongs. A backend may spare itself the unpooled array, which is mostly zeros.
+        """
+        check_floats("conv2d_weight_grad_unpooled", dy=dy, x=x)
+        win = conv_window("conv2d_weight_grad_unpooled", x.shape, w_shape, stride, pad, groups)
+        check_dims("conv2d_weight_grad_unpooled", dy, "dy", "N, F, PH, PW")
+        check_shape("conv2d_weight_grad_unpooled", dy, "dy", (win.N, w_shape[0], *dy.shape[2:]))
+        check_switches("conv2d_weight_grad_unpooled", switches, dy.shape, win.OH, win.OW)
+        return self._conv2d_weight_grad_unpooled(dy, switches, x, win, w_shape[0], groups)
+
     def conv_transpose2d(self, x, weight, bias=None, stride=1, pad=0, output_pad=0, groups=1):
         """Convolve x (N, C_in, H, W) with the transposed filters weight (C_in, C_out/groups, KH, KW), plus bias (C_out,).
 

@@ -22,6 +22,7 @@ from .winograd import Winograd, tiling
 
 PARTS = 16       # sums that a convolution's weight gradient is made of at most, where its weights are few:
 FEW_WEIGHTS = 1 << 20
+MOST_UNPOOLED = 64   # numbers of a window's row up to which its gradient comes straight from the switches
 FEW = 4          # images up to which a fully connected layer reads its weights straight, without packing
 
 # Numba's workqueue threading layer aborts the process when two threads start parallel kernels at once.
@@ -143,6 +144,21 @@ class NumbaOps(Ops):
         self._run(conv.conv_weight_grad, _flat(dy), padded, win.C * plane, C * plane, sums, win.N, groups, F // groups,
                   rows.size, pixels.size, rows, pixels)
         return dw if parts == 1 else sums.sum(axis=0).reshape(dw.shape)
+
+    def _conv2d_weight_grad_unpooled(self, dy, switches, x, win, F, groups):
+        length = win.KW * win.C                                    # of a window's row, channels last
+        if groups > 1 or length > MOST_UNPOOLED or not dy.size:
+            return super()._conv2d_weight_grad_unpooled(dy, switches, x, win, F, groups)
+        vectors, parts = -(-length // conv.SPAN), min(PARTS, win.N)
+        row, height = (win.W + 2 * win.PW) * win.C + conv.SPAN, win.H + 2 * win.PH
+        frames = self._empty((win.N * height + 1) * row, x.dtype)  # a row more: what a last window's vectors reach into
+        frames[-row:] = 0
+        self._run(conv.channels_last, _flat(x), win.N, win.C, win.H, win.W, win.PH, win.PW, row, frames)
+        sums = self._empty((parts, F * win.KH * vectors * conv.SPAN), x.dtype)
+        self._run(conv.unpooled_weight_grad, _flat(dy), _flat(switches), frames, row, sums, win.N, F,
+                  dy.shape[2] * dy.shape[3], win.OW, height, win.SH, win.SW * win.C, win.KH, vectors)
+        dw = sums.sum(axis=0).reshape(F, win.KH, -1)[:, :, :length].reshape(F, win.KH, win.KW, win.C)
+        return np.ascontiguousarray(dw.transpose(0, 3, 1, 2))
 
     def _bias_grad(self, dy):
         N, F = dy.shape[:2]
