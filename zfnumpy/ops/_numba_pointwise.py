@@ -152,12 +152,13 @@ def sgd_update(w, velocity, grad, lr, momentum, weight_decay, threads):
 def renormalize_filters(w, F, R, radius, threads):
     """Scale every filter of w (F, R) whose RMS exceeds radius back to it, in place."""
     for t in numba.prange(threads):
+        a = pointer(w)
         for f in range(F * t // threads, F * (t + 1) // threads):
             squares = w.dtype.type(0)
             for i in range(f * R, (f + 1) * R):
-                squares += w[i] * w[i]
+                squares += a[i] * a[i]
             rms = math.sqrt(squares / w.dtype.type(R))
             if rms > radius:
                 shrink = radius / rms
                 for i in range(f * R, (f + 1) * R):
-                    w[i] *= shrink
+                    a[i] *= shrink

@@ -1,4 +1,4 @@
-"""Max pooling with its switches, unpooling, and average pooling with its adjoint; a plane (H, W) at a time."""
+"""Max pooling with its switches, unpooling, and average pooling with its adjoint; planes (H, W) in a row."""
 
 import numba
 import numpy as np
@@ -107,18 +107,6 @@ def max_pool(x, planes, H, W, KH, KW, SH, SW, PH, PW, OH, OW, y, switches, threa
                 hand_out(best, where, r * L, OW, (u + r) * SH - PH, -PW, W, SW, y, switches, (p * OH + u + r) * OW)
 
 
-@kernel(parallel=True)
-def max_unpool(y, switches, planes, HW, P, x, outside, threads):
-    """x (planes, HW): zeros, with every y (planes, P) added at its switch.
-
-    outside (threads,) tells whether a part met a switch that lies outside the plane; such planes are left out.
-    """
-    for t in numba.prange(threads):
-        outside[t] = 0
-        for p in range(planes * t // threads, planes * (t + 1) // threads):
-            outside[t] |= scatter(y, switches, p * P, P, x, p * HW, HW)
-
-
 @kernel()
 def scatter(y, switches, o, P, x, to, HW):
     """Add P of y from o at their switches to the plane of HW zeros of x at `to`; return whether a switch lies outside."""
@@ -130,6 +118,19 @@ def scatter(y, switches, o, P, x, to, HW):
             return True
         x[to + switches[j]] += y[j]
     return False
+
+
+@kernel(parallel=True)
+def max_unpool(y, switches, planes, HW, P, x, outside, threads):
+    """x (planes, HW): zeros, with every y (planes, P) added at its switch.
+
+    A plane is filled and added to while it is in the cache. outside (threads,) tells whether a thread met a switch that
+    lies outside its plane; x is then unfinished.
+    """
+    for t in numba.prange(threads):
+        outside[t] = 0
+        for p in range(planes * t // threads, planes * (t + 1) // threads):
+            outside[t] |= scatter(y, switches, p * P, P, x, p * HW, HW)
 
 
 @kernel(parallel=True)
