@@ -267,6 +267,20 @@ def test_max_pool2d(ops, case, ceil_mode, dtype, layout, seed, kind):
     assert switches.dtype == np.int32
 
 
+@pytest.mark.parametrize("case", [((2, 2, 61, 58), 3, 2, 1), ((1, 1, 7, 640), (2, 5), (1, 1), (1, 2)),
+                                  ((1, 2, 40, 97), 2, 3, 0), ((1, 1, 6, 1300), 3, (1, 2), 1),
+                                  ((1, 1, 43, 33), 5, (2, 4), 2)])
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_max_pool2d_of_large_maps(ops, case, ceil_mode):
+    """More outputs than any block of a kernel, in one row or in many."""
+    shape, *window = case
+    x = spoiled(whole(0, shape, "float32", below=3), 1)
+    y, switches = call(ops, "max_pool2d", x, *window, ceil_mode)
+    expected, places = definitions.max_pool2d(x, *(w if isinstance(w, tuple) else (w, w) for w in window), ceil_mode)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(switches, places)
+
+
 def test_pooling_strides_by_its_window_unless_told(ops):
     x = normal(0, (1, 1, 6, 9), "float32")
     assert call(ops, "max_pool2d", x, (2, 3))[0].shape == (1, 1, 3, 3)

@@ -5,7 +5,7 @@ import math
 import numba
 import numpy as np
 
-from ._numba_jit import kernel
+from ._numba_jit import kernel, pointer
 
 BLOCK = 512          # pixels of a block: the channels around it stay in the first-level cache
 
@@ -13,9 +13,11 @@ BLOCK = 512          # pixels of a block: the channels around it stay in the fir
 @kernel(parallel=True)
 def relu(x, y, threads):
     """y = max(x, 0), NaN kept."""
+    zero = x.dtype.type(0)
     for t in numba.prange(threads):
+        a, b = pointer(x), pointer(y)
         for i in range(x.size * t // threads, x.size * (t + 1) // threads):
-            y[i] = x.dtype.type(0) if x[i] <= 0 else x[i]
+            b[i] = zero if a[i] <= 0 else a[i]
 
 
 @kernel(parallel=True)
@@ -23,13 +25,10 @@ def relu_backward(r, y, masked, rectify, out, threads):
     """out = r, where y > 0 if `masked` and where r > 0 if `rectify`, else 0."""
     zero = r.dtype.type(0)
     for t in numba.prange(threads):
+        a, b, c = pointer(r), pointer(y), pointer(out)
         for i in range(r.size * t // threads, r.size * (t + 1) // threads):
-            v = r[i]
-            if rectify and v <= 0:
-                v = zero
-            if masked and not y[i] > 0:
-                v = zero
-            out[i] = v
+            v = zero if rectify and a[i] <= 0 else a[i]
+            c[i] = v if not masked or b[i] > 0 else zero
 
 
 @kernel()
@@ -41,16 +40,22 @@ def inverse_power(s, beta, quick):
 
 
 @kernel()
-def fill_scale(x, xo, C, HW, c, n, before, after, share, k, squares, scale):
+def fill_scale(x, xo, C, HW, c, n, before, after, share, k, scale):
     """scale[:n] = k + share Σ x² over channels c - before ... c + after, for n pixels from xo."""
-    for j in range(n):
-        squares[j] = 0
-    for d in range(max(c - before, 0), min(c + after, C - 1) + 1):
+    x, scale = pointer(x), pointer(scale)
+    first, last = max(c - before, 0), min(c + after, C - 1)
+    for d in range(first, last + 1):
         s = xo + d * HW
         for j in range(n):
-            squares[j] += x[s + j] * x[s + j]
+            scale[j] = (k if d == first else scale[j]) + share * (x[s + j] * x[s + j])
+
+
+@kernel()
+def normalize_row(x, o, n, beta, quick, scale, y):
+    """y = x scale^-beta for n pixels of a channel, from o."""
+    x, y, scale = pointer(x), pointer(y), pointer(scale)
     for j in range(n):
-        scale[j] = k + share * squares[j]
+        y[o + j] = x[o + j] * inverse_power(scale[j], beta, quick)
 
 
 @kernel(parallel=True)
@@ -58,55 +63,77 @@ def normalize(x, y, N, C, HW, before, after, share, beta, k, quick, threads):
     """y = x scale^-beta for x (N, C, HW), a block of pixels at a time; share is alpha over size."""
     blocks = (HW + BLOCK - 1) // BLOCK
     for t in numba.prange(threads):
-        squares, scale = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
+        scale = np.empty(BLOCK, x.dtype)
         for q in range(N * blocks * t // threads, N * blocks * (t + 1) // threads):
-            j0 = q % blocks * BLOCK
-            xo, n = q // blocks * C * HW + j0, min(BLOCK, HW - j0)
+            j = q % blocks * BLOCK
+            xo, n = q // blocks * C * HW + j, min(BLOCK, HW - j)
             for c in range(C):
-                fill_scale(x, xo, C, HW, c, n, before, after, share, k, squares, scale)
-                for j in range(n):
-                    y[xo + c * HW + j] = x[xo + c * HW + j] * inverse_power(scale[j], beta, quick)
+                fill_scale(x, xo, C, HW, c, n, before, after, share, k, scale)
+                normalize_row(x, xo + c * HW, n, beta, quick, scale, y)
+
+
+@kernel()
+def grad_of_row(dy, x, o, n, beta, quick, scale, dx, term, to):
+    """dx = dy scale^-beta and term = dy x scale^(-beta-1), for n pixels of a channel, from o; term from `to`."""
+    dy, x, dx, scale, term = pointer(dy), pointer(x), pointer(dx), pointer(scale), pointer(term)
+    for j in range(n):
+        direct = dy[o + j] * inverse_power(scale[j], beta, quick)
+        dx[o + j] = direct
+        term[to + j] = direct * x[o + j] / scale[j]
+
+
+@kernel()
+def grad_of_window(x, o, n, terms, rows, first, last, factor, total, dx):
+    """dx -= factor x Σ terms over channels first ... last, whose terms lie in a ring of `rows` rows."""
+    x, dx, total, terms = pointer(x), pointer(dx), pointer(total), pointer(terms)
+    for d in range(first, last + 1):
+        s = d % rows * BLOCK
+        for j in range(n):
+            total[j] = terms[s + j] if d == first else total[j] + terms[s + j]
+    for j in range(n):
+        dx[o + j] -= factor * x[o + j] * total[j]
 
 
 @kernel(parallel=True)
 def normalize_grad(dy, x, dx, N, C, HW, before, after, share, beta, k, quick, threads):
-    """dx_c = dy_c s_c^-beta - 2 beta share x_c Σ dy x s^(-beta-1), the sum over the channels whose windows hold c."""
-    blocks = (HW + BLOCK - 1) // BLOCK
+    """dx_c = dy_c s_c^-beta - 2 beta share x_c Σ dy x s^(-beta-1), the sum over the channels whose windows hold c.
+
+    These reach up to channel c + before, so channel c is finished `before` channels later than it is begun, while its
+    pixels and the terms of its neighbours still lie in the first-level cache.
+    """
+    blocks, rows, factor = (HW + BLOCK - 1) // BLOCK, before + after + 1, (share + share) * beta
     for t in numba.prange(threads):
-        squares, scale = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
-        terms = np.empty((C, BLOCK), x.dtype)
+        scale, terms = np.empty(BLOCK, x.dtype), np.empty(rows * BLOCK, x.dtype)
         for q in range(N * blocks * t // threads, N * blocks * (t + 1) // threads):
-            j0 = q % blocks * BLOCK
-            xo, n = q // blocks * C * HW + j0, min(BLOCK, HW - j0)
-            for c in range(C):
-                fill_scale(x, xo, C, HW, c, n, before, after, share, k, squares, scale)
-                o = xo + c * HW
-                for j in range(n):
-                    direct = dy[o + j] * inverse_power(scale[j], beta, quick)
-                    dx[o + j] = direct
-                    terms[c, j] = direct * x[o + j] / scale[j]
-            for c in range(C):
-                for j in range(n):
-                    squares[j] = 0
-                for d in range(max(c - after, 0), min(c + before, C - 1) + 1):
-                    for j in range(n):
-                        squares[j] += terms[d, j]
-                o = xo + c * HW
-                for j in range(n):
-                    dx[o + j] -= (share + share) * beta * x[o + j] * squares[j]
+            j = q % blocks * BLOCK
+            xo, n = q // blocks * C * HW + j, min(BLOCK, HW - j)
+            for c in range(C + before):
+                if c < C:
+                    fill_scale(x, xo, C, HW, c, n, before, after, share, k, scale)
+                    grad_of_row(dy, x, xo + c * HW, n, beta, quick, scale, dx, terms, c % rows * BLOCK)
+                done = c - before
+                if done >= 0:
+                    grad_of_window(x, xo + done * HW, n, terms, rows, max(done - after, 0), min(c, C - 1), factor,
+                                   scale, dx)
+
+
+@kernel()
+def sum_of(x, first, last):
+    """Return the sum of x[first:last]."""
+    x, total = pointer(x), x.dtype.type(0)
+    for i in range(first, last):
+        total += x[i]
+    return total
 
 
 @kernel(parallel=True)
 def bias_grad(dy, N, F, P, db, threads):
-    """db (F,) = the sum of dy (N, F, P) over images and pixels."""
+    """db (F,) = the sum of dy (N, F, P) over images and pixels, plane by plane: rounding grows with N + P, not N P."""
     for t in numba.prange(threads):
         for f in range(F * t // threads, F * (t + 1) // threads):
             total = db.dtype.type(0)
             for n in range(N):
-                part = db.dtype.type(0)                 # a sum a plane: rounding grows with the plane, not the batch
-                for j in range((n * F + f) * P, (n * F + f + 1) * P):
-                    part += dy[j]
-                total += part
+                total += sum_of(dy, (n * F + f) * P, (n * F + f + 1) * P)
             db[f] = total
 
 
@@ -114,22 +141,24 @@ def bias_grad(dy, N, F, P, db, threads):
 def sgd_update(w, velocity, grad, lr, momentum, weight_decay, threads):
     """v ← momentum v + grad + weight_decay w; w ← w - lr v, in place, in one pass over memory."""
     for t in numba.prange(threads):
+        a, b, g = pointer(w), pointer(velocity), pointer(grad)
         for i in range(w.size * t // threads, w.size * (t + 1) // threads):
-            v = momentum * velocity[i] + grad[i] + weight_decay * w[i]
-            velocity[i] = v
-            w[i] -= lr * v
+            v = momentum * b[i] + g[i] + weight_decay * a[i]
+            b[i] = v
+            a[i] -= lr * v
 
 
 @kernel(parallel=True)
 def renormalize_filters(w, F, R, radius, threads):
     """Scale every filter of w (F, R) whose RMS exceeds radius back to it, in place."""
     for t in numba.prange(threads):
+        a = pointer(w)
         for f in range(F * t // threads, F * (t + 1) // threads):
             squares = w.dtype.type(0)
             for i in range(f * R, (f + 1) * R):
-                squares += w[i] * w[i]
+                squares += a[i] * a[i]
             rms = math.sqrt(squares / w.dtype.type(R))
             if rms > radius:
                 shrink = radius / rms
                 for i in range(f * R, (f + 1) * R):
-                    w[i] *= shrink
+                    a[i] *= shrink

@@ -209,9 +209,10 @@ class NumbaOps(Ops):
 
     def _max_unpool2d(self, y, switches, x_shape, size, stride, pad):
         N, C, H, W = x_shape
-        x = np.empty(x_shape, y.dtype)
-        self._run(pooling.max_unpool, _flat(y), _flat(switches), N * C, H * W, y.shape[2] * y.shape[3], x.reshape(-1))
-        return x
+        x, outside = np.empty(x_shape, y.dtype), np.empty(self.threads, np.bool_)
+        self._run(pooling.max_unpool, _flat(y), _flat(switches), N * C, H * W, y.shape[2] * y.shape[3], x.reshape(-1),
+                  outside)
+        return None if outside.any() else x
 
     def _avg_pool2d(self, x, win):
         y = np.empty((win.N, win.C, win.OH, win.OW), x.dtype)

@@ -111,6 +111,8 @@ class Ops(OpsFace):
     def _max_unpool2d(self, y, switches, x_shape, size, stride, pad):
         xp = self.xp
         N, C, H, W = x_shape
+        if switches.size and (int(switches.min()) < 0 or int(switches.max()) >= H * W):
+            return None
         x = xp.zeros((N * C, H * W), dtype=y.dtype)
         planes = xp.arange(N * C)[:, None]
         xp.add.at(x, (planes, switches.reshape(N * C, y.shape[2] * y.shape[3])), y.reshape(N * C, y.shape[2] * y.shape[3]))
