@@ -29,6 +29,12 @@ class Tape:
             raise NodeError(f"this tape ends at {next(reversed(self.caches))}, below {name}; make one with net.forward(x)")
         return self.caches[name]
 
+    def drop(self, name):
+        """Forget a node's cache and output."""
+        self.caches.pop(name, None)
+        if name != INPUT:
+            self.values.pop(name, None)
+
     @property
     def batch(self):
         """The number of images N of the pass."""

@@ -79,6 +79,11 @@ class Network:
                 self._fused[name] = reader.name
             if type(node.layer) is ReLU and type(reader.layer) is MaxPool2d:
                 self._masked_above.add(name)
+        # Max pools whose gradient goes straight to a first convolution's weights: nothing else needs the unpooled map.
+        self._straight = {name: conv for name, node in self.nodes.items() if node.inputs[0] in self._masked_above
+                          for conv in self.nodes[node.inputs[0]].inputs
+                          if conv in self._fused and isinstance(self.nodes[conv].layer, Conv2d)
+                          and self.nodes[conv].inputs == (INPUT,)}
         self._kept = {INPUT}
         for name, node in self.nodes.items():
             if node.layer.keeps == "input":
@@ -189,10 +194,11 @@ class Network:
                     arriving[source] = arriving[source] + part if source in arriving else part
         return arriving.get(INPUT)
 
-    def backward(self, dscores, tape):
+    def backward(self, dscores, tape, keep_tape=True):
         """Return {"conv1.weight": gradient, …} for the gradient of the loss by the scores, dscores (N, K).
 
-        The tape is not used up. Frozen nodes get no gradients, and nothing is computed below the lowest that does.
+        The tape is not used up, unless `keep_tape` is False: then its memory is free for the gradients on the way. Frozen
+        nodes get no gradients, and nothing is computed below the lowest that does.
         """
         if dscores.shape != (tape.batch, *self.shapes[self.output]):
             raise ShapeError(f"backward: dscores must have shape {(tape.batch, *self.shapes[self.output])}, "
@@ -205,9 +211,16 @@ class Network:
         def step(node, dy):
             if not trained[node.name]:
                 return None
-            need_dx = any(trained[i] for i in node.inputs)
-            dx, found = node.layer.backward(dy, tape.cache(node.name), need_dx=need_dx, need_grads=node.name in own)
-            grads.update({f"{node.name}.{key}": value for key, value in found.items()})
+            need_dx, name, cache = any(trained[i] for i in node.inputs), node.name, tape.cache(node.name)
+            if not keep_tape:
+                tape.drop(name)
+            if name in self._straight:
+                name, need_dx = self._straight[name], False
+                dy, switches = node.layer.at_switches(dy, cache)
+                dx, found = None, self.nodes[name].layer.backward_unpooled(dy, switches, tape.cache(name))
+            else:
+                dx, found = node.layer.backward(dy, cache, need_dx=need_dx, need_grads=name in own)
+            grads.update({f"{name}.{key}": value for key, value in found.items()})
             return dx if need_dx else None
 
         self.sweep(self.output, dscores, step)

@@ -168,8 +168,7 @@ class Run:
                     raise self._diverged(f"the loss is {loss} at step {state.step + 1} of epoch {state.epoch + 1}; "
                                          + self._where(ops.asarray(x)))
                 self.optimizer.lr = self._rate()
-                self.optimizer.step(net.backward(dscores, tape))
-                del tape                                 # before the next forward makes its own
+                self.optimizer.step(net.backward(dscores, tape, keep_tape=False))
                 state.step = loader.place
                 state.loss += loss * len(labels)
                 state.correct += int((ops.to_numpy(scores.argmax(axis=1)) == labels).sum())

@@ -49,9 +49,13 @@ class MaxPool2d(_Pool):
         switches, x_shape, _ = cache
         return self.ops.max_unpool2d(r, switches, x_shape, self.size, self.stride, self.pad)
 
+    def at_switches(self, dy, cache):
+        """Return dy as it passes the ReLU below, if that is told here, and the switches: the gradient before unpooling."""
+        switches, _, mask = cache
+        return dy if mask is None else self.ops.relu_backward(dy, mask), switches
+
     def backward(self, dy, cache, need_dx=True, need_grads=True):
-        mask = cache[2]
-        return self._unpool(dy if mask is None else self.ops.relu_backward(dy, mask), cache), {}
+        return self._unpool(self.at_switches(dy, cache)[0], cache), {}
 
     def project(self, r, cache, rule):
         """Unpool by the switches; with a rectified input also apply [x>0] where the rule asks for it."""

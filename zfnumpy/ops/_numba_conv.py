@@ -14,8 +14,6 @@ import numpy as np
 from ._numba_gemm import KC, MR, PANEL, multiply_block, pack_matrix
 from ._numba_jit import kernel, pointer
 
-SPAN = 8                                  # numbers that a window's rows are cut into where channels lie last
-
 
 @kernel(parallel=True)
 def pad_images(x, planes, H, W, PH, PW, S, out, threads):
@@ -213,57 +211,6 @@ def conv_weight_grad(dy, x, image, group, sums, N, G, F, R, P, row_offset, pixel
                 pack_windows(x, n * image + g * group, row_offset, r0, width, pixel_offset, p0, kc, panels)
                 multiply_block(dy, (n * G + g) * F * P + p0, P, 1, F, panels, kc, width,
                                sums[s], g * F * R + r0, R, d > begin, edge, corner)
-
-
-@kernel(parallel=True)
-def channels_last(x, N, C, H, W, PH, PW, row, out, threads):
-    """Copy x (N, C, H, W) into zero frames (N, H + 2 PH, row), a row's pixels one after another with all their channels."""
-    HP = H + 2 * PH
-    zero = x.dtype.type(0)
-    for t in numba.prange(threads):
-        for n in range(N * t // threads, N * (t + 1) // threads):
-            source, target = pointer(x), pointer(out)
-            for e in range(n * HP * row, (n + 1) * HP * row):
-                target[e] = zero
-            for c in range(C):
-                for i in range(H):
-                    o, s = (n * HP + i + PH) * row + PW * C + c, ((n * C + c) * H + i) * W
-                    for j in range(W):
-                        target[o + j * C] = source[s + j]
-
-
-@kernel(parallel=True)
-def unpooled_weight_grad(dy, switches, x, row, sums, N, F, P, OW, HP, SH, step, KH, vectors, threads):
-    """sums (S, F, KH, vectors*SPAN): the weights' gradient from dy (N, F, P) at its switches, over an S-th of the images each.
-
-    An unpooled gradient is mostly zeros: only the P values a map are looked at, and each adds its multiple of the KH rows of
-    its window, which lie whole in x (N, HP, row), channels last. Work is dealt out in blocks of 16 filters by these
-    sums; `step` is the horizontal stride in numbers.
-    """
-    S, blocks = len(sums), (F + 15) // 16
-    size = KH * vectors * SPAN
-    for t in numba.prange(threads):
-        for q in range(S * blocks * t // threads, S * blocks * (t + 1) // threads):
-            s, f0 = q // blocks, q % blocks * 16
-            sums[s, f0 * size:min(f0 + 16, F) * size] = 0
-            for n in range(N * s // S, N * (s + 1) // S):
-                for f in range(f0, min(f0 + 16, F)):
-                    add_windows(dy, switches, (n * F + f) * P, P, OW, x, n * HP * row, row, SH, step, KH, vectors,
-                                sums[s], f * size)
-
-
-@kernel()
-def add_windows(dy, switches, first, P, OW, x, xo, row, SH, step, KH, vectors, total, o):
-    """Add dy's P values of one map, each times the window at its switch, to `total` from o on."""
-    dy, switches, x, total = pointer(dy), pointer(switches), pointer(x), pointer(total)
-    for p in range(first, first + P):
-        value = dy[p]
-        if value != 0:
-            corner = xo + switches[p] // OW * SH * row + switches[p] % OW * step
-            for i in range(KH):
-                for b in range(vectors):
-                    for e in range(SPAN):
-                        total[o + (i * vectors + b) * SPAN + e] += value * x[corner + i * row + b * SPAN + e]
 
 
 @kernel(parallel=True)

@@ -94,8 +94,9 @@ class OpsFace:
         win = conv_window("conv2d_weight_grad_unpooled", x.shape, w_shape, stride, pad, groups)
         check_dims("conv2d_weight_grad_unpooled", dy, "dy", "N, F, PH, PW")
         check_shape("conv2d_weight_grad_unpooled", dy, "dy", (win.N, w_shape[0], *dy.shape[2:]))
-        check_switches("conv2d_weight_grad_unpooled", switches, dy.shape, win.OH, win.OW)
-        return self._conv2d_weight_grad_unpooled(dy, switches, x, win, w_shape[0], groups)
+        _check_switches("conv2d_weight_grad_unpooled", switches, dy)
+        dw = self._conv2d_weight_grad_unpooled(dy, switches, x, win, w_shape[0], groups)
+        return _read_within("conv2d_weight_grad_unpooled", dw, switches, win.OH, win.OW)
 
     def conv_transpose2d(self, x, weight, bias=None, stride=1, pad=0, output_pad=0, groups=1):
         """Convolve x (N, C_in, H, W) with the transposed filters weight (C_in, C_out/groups, KH, KW), plus bias (C_out,).
@@ -162,17 +163,12 @@ class OpsFace:
         """
         check_floats("max_unpool2d", y=y)
         check_dims("max_unpool2d", y, "y", "N, C, OH, OW")
-        check_shape("max_unpool2d", switches, "switches", y.shape)
+        _check_switches("max_unpool2d", switches, y)
         if len(x_shape) != 4 or tuple(x_shape[:2]) != tuple(y.shape[:2]):
             raise ShapeError(f"max_unpool2d: x_shape must be (N, C, H, W) with N, C = {tuple(y.shape[:2])}, "
                              f"got {tuple(x_shape)}")
-        if switches.dtype.kind != "i":
-            raise ShapeError(f"max_unpool2d: switches must be int32 indices into the plane, got {switches.dtype}")
         x = self._max_unpool2d(y, switches, tuple(x_shape), size, stride, pad)
-        if x is None:                                              # a backend looks at the switches as it reads them
-            raise ShapeError(f"max_unpool2d: switches run from {int(switches.min())} to {int(switches.max())}, "
-                             f"outside a plane of {x_shape[2]}×{x_shape[3]} = {x_shape[2] * x_shape[3]} pixels")
-        return x
+        return _read_within("max_unpool2d", x, switches, *x_shape[2:])
 
     def avg_pool2d(self, x, size, stride=None, pad=0):
         """Average every window of x (N, C, H, W): y (N, C, OH, OW); padded zeros count, so every window divides by KH*KW."""
@@ -253,6 +249,20 @@ def _check_linear(what, array, weight, name, axis):
     check_dims(what, weight, "weight", "out, in")
     if array.shape[1] != weight.shape[axis]:
         raise ShapeError(f"{what} expects {weight.shape[axis]} features, got {array.shape[1]}")
+
+
+def _check_switches(what, switches, y):
+    check_shape(what, switches, "switches", y.shape)
+    if switches.dtype.kind != "i":
+        raise ShapeError(f"{what}: switches must be int32 indices into the plane, got {switches.dtype}")
+
+
+def _read_within(what, result, switches, H, W):
+    """Return what a backend made by the switches; None says that it met one outside the plane as it read them."""
+    if result is None:
+        raise ShapeError(f"{what}: switches run from {int(switches.min())} to {int(switches.max())}, "
+                         f"outside a plane of {H}×{W} = {H * W} pixels")
+    return result
 
 
 def _norm_settings(size, alpha, beta, k):

@@ -16,6 +16,7 @@ from . import _numba_conv as conv
 from . import _numba_gemm as product
 from . import _numba_pointwise as pointwise
 from . import _numba_pool as pooling
+from . import _numba_unpooled as unpooled
 from .buffers import Buffers
 from .reference import Ops
 from .winograd import Winograd, tiling
@@ -149,16 +150,21 @@ class NumbaOps(Ops):
         length = win.KW * win.C                                    # of a window's row, channels last
         if groups > 1 or length > MOST_UNPOOLED or not dy.size:
             return super()._conv2d_weight_grad_unpooled(dy, switches, x, win, F, groups)
-        vectors, parts = -(-length // conv.SPAN), min(PARTS, win.N)
-        row, height = (win.W + 2 * win.PW) * win.C + conv.SPAN, win.H + 2 * win.PH
-        frames = self._empty((win.N * height + 1) * row, x.dtype)  # a row more: what a last window's vectors reach into
-        frames[-row:] = 0
-        self._run(conv.channels_last, _flat(x), win.N, win.C, win.H, win.W, win.PH, win.PW, row, frames)
-        sums = self._empty((parts, F * win.KH * vectors * conv.SPAN), x.dtype)
-        self._run(conv.unpooled_weight_grad, _flat(dy), _flat(switches), frames, row, sums, win.N, F,
-                  dy.shape[2] * dy.shape[3], win.OW, height, win.SH, win.SW * win.C, win.KH, vectors)
-        dw = sums.sum(axis=0).reshape(F, win.KH, -1)[:, :, :length].reshape(F, win.KH, win.KW, win.C)
-        return np.ascontiguousarray(dw.transpose(0, 3, 1, 2))
+        blocks, spans, parts = -(-win.KH // unpooled.ROWS), -(-length // unpooled.STRETCH), min(PARTS, win.N)
+        row, high = (win.W + 2 * win.PW) * win.C, win.H + 2 * win.PH
+        frames = self._empty(win.N * high * row + unpooled.ROWS * (row + unpooled.STRETCH), x.dtype)
+        frames[win.N * high * row:] = 0                            # the last window's vectors reach beyond it
+        self._run(unpooled.channels_last, _flat(x), win.N, win.C, win.H, win.W, win.PH, win.PW, high, row, frames)
+        shape = (parts, F, spans, blocks, unpooled.ROWS, unpooled.STRETCH)
+        sums, outside = self._empty(shape, x.dtype), np.empty(self.threads, np.bool_)
+        u, v = np.ogrid[:win.OH, :win.OW]
+        corners = (u * win.SH * row + v * win.SW * win.C).reshape(-1)
+        self._run(unpooled.unpooled_weight_grad, _flat(dy), _flat(switches), frames, high, row, sums.reshape(parts, -1),
+                  win.N, F, dy.shape[2] * dy.shape[3], corners, blocks, spans, outside)
+        if outside.any():
+            return None
+        dw = sums.sum(axis=0).transpose(0, 2, 3, 1, 4).reshape(F, blocks * unpooled.ROWS, spans * unpooled.STRETCH)
+        return np.ascontiguousarray(dw[:, :win.KH, :length].reshape(F, win.KH, win.KW, win.C).transpose(0, 3, 1, 2))
 
     def _bias_grad(self, dy):
         N, F = dy.shape[:2]
@@ -202,37 +208,37 @@ class NumbaOps(Ops):
     # ---- pooling ----------------------------------------------------------------------------------------------------
 
     def _max_pool2d(self, x, win):
-        y = np.empty((win.N, win.C, win.OH, win.OW), x.dtype)
-        switches = np.empty(y.shape, np.int32)
+        y = self._empty((win.N, win.C, win.OH, win.OW), x.dtype)
+        switches = self._empty(y.shape, np.int32)
         self._run(pooling.max_pool, _flat(x), win.N * win.C, *win[2:], y.reshape(-1), switches.reshape(-1))
         return y, switches
 
     def _max_unpool2d(self, y, switches, x_shape, size, stride, pad):
         N, C, H, W = x_shape
-        x, outside = np.empty(x_shape, y.dtype), np.empty(self.threads, np.bool_)
+        x, outside = self._empty(x_shape, y.dtype), np.empty(self.threads, np.bool_)
         self._run(pooling.max_unpool, _flat(y), _flat(switches), N * C, H * W, y.shape[2] * y.shape[3], x.reshape(-1),
                   outside)
         return None if outside.any() else x
 
     def _avg_pool2d(self, x, win):
-        y = np.empty((win.N, win.C, win.OH, win.OW), x.dtype)
+        y = self._empty((win.N, win.C, win.OH, win.OW), x.dtype)
         self._run(pooling.avg_pool, _flat(x), win.N * win.C, *win[2:], y.reshape(-1))
         return y
 
     def _avg_pool2d_grad(self, dy, win):
-        dx = np.empty(win.x_shape, dy.dtype)
+        dx = self._empty(win.x_shape, dy.dtype)
         self._run(pooling.avg_pool_grad, _flat(dy), win.N * win.C, *win[2:], dx.reshape(-1))
         return dx
 
     # ---- ReLU and contrast normalization ----------------------------------------------------------------------------
 
     def _relu(self, x):
-        y = np.empty(x.shape, x.dtype)
+        y = self._empty(x.shape, x.dtype)
         self._run(pointwise.relu, _flat(x), y.reshape(-1))
         return y
 
     def _relu_backward(self, r, y, rectify):
-        out = np.empty(r.shape, r.dtype)
+        out = self._empty(r.shape, r.dtype)
         flat = _flat(r)
         self._run(pointwise.relu_backward, flat, flat if y is None else _flat(y), y is not None, rectify,
                   out.reshape(-1))
@@ -246,10 +252,10 @@ class NumbaOps(Ops):
         return out
 
     def _local_response_norm(self, x, size, alpha, beta, k):
-        return self._normalize(pointwise.normalize, x, np.empty(x.shape, x.dtype), (), size, alpha, beta, k)
+        return self._normalize(pointwise.normalize, x, self._empty(x.shape, x.dtype), (), size, alpha, beta, k)
 
     def _local_response_norm_grad(self, dy, x, size, alpha, beta, k):
-        return self._normalize(pointwise.normalize_grad, x, np.empty(x.shape, x.dtype), (_flat(dy),),
+        return self._normalize(pointwise.normalize_grad, x, self._empty(x.shape, x.dtype), (_flat(dy),),
                                size, alpha, beta, k)
 
     # ---- training ---------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ class Ops(OpsFace):
 
     def _conv2d_weight_grad_unpooled(self, dy, switches, x, win, F, groups):
         dy = self._max_unpool2d(dy, switches, (win.N, F, win.OH, win.OW), None, None, 0)
-        return self._conv2d_weight_grad(dy, x, win, F, groups)
+        return None if dy is None else self._conv2d_weight_grad(dy, x, win, F, groups)
 
     def _bias_grad(self, dy):
         return dy.sum(axis=(0, *range(2, dy.ndim)))
