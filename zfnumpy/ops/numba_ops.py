@@ -16,6 +16,7 @@ from . import _numba_conv as conv
 from . import _numba_gemm as product
 from . import _numba_pointwise as pointwise
 from . import _numba_pool as pooling
+from . import _numba_window as window
 from .reference import Ops
 
 FEW = 4          # images up to which a fully connected layer reads its weights straight, without packing
@@ -208,3 +209,34 @@ class NumbaOps(Ops):
             super()._renormalize_filters(w, radius)
             return
         self._run(pointwise.renormalize_filters, w.reshape(-1), w.shape[0], w[0].size, w.dtype.type(radius))
+
+    # ---- windows of maps --------------------------------------------------------------------------------------------
+
+    def _cut_windows(self, x, windows):
+        out = np.empty((len(windows.images), x.shape[1], *windows.size), x.dtype)
+        self._run(window.cut_windows, _flat(x), out.shape[0] * out.shape[1], x.shape[1], windows.images,
+                  (*windows.size, *windows.plane), windows.corners, out.reshape(-1))
+        return out
+
+    def _unpool_windows(self, r, switches, above, below):
+        P, C = r.shape[:2]
+        out = np.empty((P, C, *below.size), r.dtype)
+        self._run(window.unpool_windows, _flat(r), P * C, C, (*above.size, *above.plane), above.corners, above.images,
+                  _flat(switches), (*below.size, *below.plane), below.corners, out.reshape(-1))
+        return out
+
+    def _transpose_windows(self, r, weight, above, below, win, groups, rectify, unpool):
+        F, C, (KH, KW) = weight.shape[0] // groups, weight.shape[1], weight.shape[2:]
+        row, width = window.row_lengths(C * KW, r.itemsize)
+        slabs = -(-KH * row // width)
+        packed = np.empty(groups * slabs * F * width, r.dtype)
+        self._run(window.pack_filters, _flat(weight), groups, F, C, KH, KW, row, slabs, packed)
+        switches, pool = (np.zeros(1, np.int32), above) if unpool is None else unpool
+        # A group's filters that outgrow the second-level cache are fetched once for several samples.
+        together = 1 if packed.nbytes // groups < window.FILTERS_KEPT else max(1, min(4, win.N * groups // self.threads))
+        out = np.empty((win.N, groups * C, *below.size), r.dtype)
+        self._run(window.transpose_windows, _flat(r), (win.N, groups, F, C),
+                  (KH, KW, win.SH, win.SW, win.PH, win.PW, row, slabs), (*above.size, *above.plane), above.corners,
+                  (*below.size, *below.plane), below.corners, packed, rectify, unpool is not None,
+                  (*pool.size, *pool.plane), pool.corners, pool.images, _flat(switches), together, out.reshape(-1))
+        return out
