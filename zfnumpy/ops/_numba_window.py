@@ -31,6 +31,11 @@ def row_lengths(values, itemsize):
     return -(-values // step) * step, SLAB_BYTES // itemsize
 
 
+def result_size(h, w, C, KH, KW, SH, SW, width):
+    """Return the length of a window's result (…, …, C) with room after it, a multiple of a slab's row."""
+    return -(-((h - 1) * SH + KH) * ((w - 1) * SW + KW) * C // width) * width + width
+
+
 def _sparse_row_in_python(n, values, channels, at, slab, so, sums):
     width = SLAB_BYTES // sums.itemsize
     sums[:width] = 0
@@ -213,7 +218,7 @@ def write_out(acc, ao, C, pitch, top, left, top_row, left_col, bottom_row, right
 
 @kernel(parallel=True)
 def transpose_windows(r, counts, conv, above, above_at, below, below_at, packed, rectify, pooled, pool, pool_at, images,
-                      switches, together, out, threads):
+                      switches, together, size, work, out, threads):
     """out (P, G, C, *below): windows r (P, G, F, *above) through the transposed filters, zero outside the map.
 
     counts: P, G, F, C. conv: KH, KW, SH, SW, PH, PW, row, slabs. above, below, pool: height and width of the windows,
@@ -227,10 +232,10 @@ def transpose_windows(r, counts, conv, above, above_at, below, below_at, packed,
     high, wide = (h - 1) * SH + KH, (w - 1) * SW + KW
     area, pitch = pool[0] * pool[1] if pooled else h * w, W if pooled else w
     most, region = F * area, min(h, H) * W if pooled else h * w
-    size = high * wide * C + width
     parts = (P + together - 1) // together
     for t in numba.prange(threads):
-        plane, sums, acc = np.zeros(region, r.dtype), np.empty(width, r.dtype), np.empty(together * size, r.dtype)
+        plane, own = np.zeros(region, r.dtype), t * (width + together * size)
+        sums, acc = work[own:own + width], work[own + width:own + width + together * size]
         places, found, bounds = np.empty(most + 1, np.int32), np.empty(most + 1, r.dtype), np.empty(F + 1, np.int32)
         channels, values = np.empty(together * most, np.int32), np.empty(together * most, r.dtype)
         ends = np.empty(together * region, np.int32)

@@ -29,6 +29,13 @@ def _flat(array):
     return np.ascontiguousarray(array).reshape(-1)
 
 
+def _aligned(count, dtype):
+    """Return an uninitialized array that starts on a whole vector: loads across cache lines take twice as long."""
+    space = np.empty(count * dtype.itemsize + window.VECTOR, np.uint8)
+    start = -space.ctypes.data % window.VECTOR
+    return space[start:start + count * dtype.itemsize].view(dtype)
+
+
 @functools.lru_cache(maxsize=256)
 def _offsets(channels, win):
     """Return (row_offset, pixel_offset) of `channels` channels in a padded image; see _numba_conv."""
@@ -229,14 +236,17 @@ class NumbaOps(Ops):
         F, C, (KH, KW) = weight.shape[0] // groups, weight.shape[1], weight.shape[2:]
         row, width = window.row_lengths(C * KW, r.itemsize)
         slabs = -(-KH * row // width)
-        packed = np.empty(groups * slabs * F * width, r.dtype)
+        packed = _aligned(groups * slabs * F * width, r.dtype)
         self._run(window.pack_filters, _flat(weight), groups, F, C, KH, KW, row, slabs, packed)
         switches, pool = (np.zeros(1, np.int32), above) if unpool is None else unpool
         # A group's filters that outgrow the second-level cache are fetched once for several samples.
         together = 1 if packed.nbytes // groups < window.FILTERS_KEPT else max(1, min(4, win.N * groups // self.threads))
+        size = window.result_size(*above.size, C, KH, KW, win.SH, win.SW, width)
+        work = _aligned(self.threads * (width + together * size), r.dtype)
         out = np.empty((win.N, groups * C, *below.size), r.dtype)
         self._run(window.transpose_windows, _flat(r), (win.N, groups, F, C),
                   (KH, KW, win.SH, win.SW, win.PH, win.PW, row, slabs), (*above.size, *above.plane), above.corners,
                   (*below.size, *below.plane), below.corners, packed, rectify, unpool is not None,
-                  (*pool.size, *pool.plane), pool.corners, pool.images, _flat(switches), together, out.reshape(-1))
+                  (*pool.size, *pool.plane), pool.corners, pool.images, _flat(switches), together, size, work,
+                  out.reshape(-1))
         return out
