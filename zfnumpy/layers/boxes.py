@@ -32,8 +32,7 @@ class Boxes:
         """Return the reconstructions in whole maps (P, C, H, W), zero outside the windows."""
         if self.at.size == self.at.plane:
             return self.values()
-        every = np.arange(len(self.images))
-        return self.ops.cut_windows(self.values(), Windows(every, -self.at.corners, self.at.plane, self.at.size))
+        return self._cut(Windows(self.images, np.zeros_like(self.at.corners), self.at.plane, self.at.plane))
 
     def of(self, array):
         """Return what an array (N, C, H, W) or (N, D) of the pass holds at these boxes: shaped like the values."""
@@ -66,7 +65,9 @@ class Boxes:
         last = np.maximum(self.at.corners + self.at.size, other.at.corners + other.at.size)
         size, plane = tuple(int(n) for n in (last - first).max(axis=0)), self.at.plane
         both = Windows(self.images, first, size, size).under((1, 1), (1, 1), (0, 0), plane)
-        every = np.arange(len(first))
-        parts = [self.ops.cut_windows(boxes.values(), Windows(every, both.corners - boxes.at.corners, both.size, boxes.at.size))
-                 for boxes in (self, other)]
-        return self.placed(parts[0] + parts[1], both)
+        return self.placed(self._cut(both) + other._cut(both), both)
+
+    def _cut(self, windows):
+        """Return the values (P, C, h, w) at other windows of the same maps."""
+        every, corners = np.arange(len(self.images)), windows.corners - self.at.corners
+        return self.ops.cut_windows(self.values(), Windows(every, corners, windows.size, self.at.size))

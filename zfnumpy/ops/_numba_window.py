@@ -217,7 +217,7 @@ def write_out(acc, ao, C, pitch, top, left, top_row, left_col, bottom_row, right
 
 
 @kernel(parallel=True)
-def transpose_windows(r, counts, conv, above, above_at, below, below_at, packed, rectify, pooled, pool, pool_at, images,
+def transpose_windows(r, counts, conv, above, above_at, below, below_at, packed, rectify, pooled, images, pool, pool_at,
                       switches, together, size, work, out, threads):
     """out (P, G, C, *below): windows r (P, G, F, *above) through the transposed filters, zero outside the map.
 
@@ -279,7 +279,7 @@ def transpose_windows(r, counts, conv, above, above_at, below, below_at, packed,
 
 
 @kernel(parallel=True)
-def unpool_windows(r, planes, C, pool, pool_at, images, switches, below, below_at, out, threads):
+def unpool_windows(r, planes, C, images, pool, pool_at, switches, below, below_at, out, threads):
     """out (planes, *below): windows r (planes, *pool), `planes` = P * C, each value added at its switch."""
     H, W = below[2:]
     for t in numba.prange(threads):

@@ -265,15 +265,16 @@ class OpsFace:
         check_dims(what, weight, "weight", "F, C/groups, KH, KW")
         F, C = weight.shape[0], weight.shape[1] * groups
         win = conv_window(what, (len(above.images), C, *below.plane), weight.shape, stride, pad, groups)
-        if (win.OH, win.OW) != tuple(above.plane):
+        if tuple(above.plane) != (win.OH, win.OW):
             raise ShapeError(f"{what}: a map of {below.plane[0]}×{below.plane[1]} makes one of {win.OH}×{win.OW}, "
                              f"not {above.plane[0]}×{above.plane[1]}")
         if unpool is not None:
-            _check_unpooling(what, r, *unpool, above, F)
+            _check_unpooling(what, r, *unpool, above)
+            check_shape(what, unpool[0], "switches", (unpool[0].shape[0], F, *unpool[0].shape[2:]))
         else:
             check_shape(what, r, "r", (len(above.images), F, *above.size))
         _check_windows(what, above)
-        _check_windows(what, below)
+        _check_below(what, above, below)
         return self._transpose_windows(r, weight, above, below, win, groups, bool(rectify), unpool)
 
 
@@ -308,14 +309,18 @@ def _check_windows(what, windows, shape=None):
                          f"but there are {shape[0]}")
 
 
-def _check_unpooling(what, r, switches, above, below, channels=None):
+def _check_unpooling(what, r, switches, above, below):
     check_dims(what, r, "r", "P, C, h, w")
     check_dims(what, switches, "switches", "N, C, OH, OW")
     if switches.dtype.kind != "i":
         raise ShapeError(f"{what}: switches must be int32 indices into the plane, got {switches.dtype}")
-    check_shape(what, switches, "switches", (switches.shape[0], channels or r.shape[1], *switches.shape[2:]))
+    check_shape(what, switches, "switches", (switches.shape[0], r.shape[1], *switches.shape[2:]))
     _check_windows(what, above, switches.shape)
-    _check_windows(what, below)
     check_shape(what, r, "r", (len(above.images), switches.shape[1], *above.size))
+    _check_below(what, above, below)
+
+
+def _check_below(what, above, below):
+    _check_windows(what, below)
     if len(below.images) != len(above.images):
         raise ShapeError(f"{what}: {len(above.images)} windows above, but {len(below.images)} below")

@@ -36,6 +36,12 @@ def _aligned(count, dtype):
     return space[start:start + count * dtype.itemsize].view(dtype)
 
 
+def _places(windows):
+    """Return what the kernels take of shapes.Windows: images, sizes (h, w, H, W) and corners."""
+    sizes = (*windows.size, *windows.plane)
+    return np.ascontiguousarray(windows.images, np.int64), sizes, np.ascontiguousarray(windows.corners, np.int64)
+
+
 @functools.lru_cache(maxsize=256)
 def _offsets(channels, win):
     """Return (row_offset, pixel_offset) of `channels` channels in a padded image; see _numba_conv."""
@@ -221,15 +227,15 @@ class NumbaOps(Ops):
 
     def _cut_windows(self, x, windows):
         out = np.empty((len(windows.images), x.shape[1], *windows.size), x.dtype)
-        self._run(window.cut_windows, _flat(x), out.shape[0] * out.shape[1], x.shape[1], windows.images,
-                  (*windows.size, *windows.plane), windows.corners, out.reshape(-1))
+        self._run(window.cut_windows, _flat(x), out.shape[0] * out.shape[1], x.shape[1], *_places(windows),
+                  out.reshape(-1))
         return out
 
     def _unpool_windows(self, r, switches, above, below):
         P, C = r.shape[:2]
         out = np.empty((P, C, *below.size), r.dtype)
-        self._run(window.unpool_windows, _flat(r), P * C, C, (*above.size, *above.plane), above.corners, above.images,
-                  _flat(switches), (*below.size, *below.plane), below.corners, out.reshape(-1))
+        self._run(window.unpool_windows, _flat(r), P * C, C, *_places(above), _flat(switches), *_places(below)[1:],
+                  out.reshape(-1))
         return out
 
     def _transpose_windows(self, r, weight, above, below, win, groups, rectify, unpool):
@@ -245,8 +251,6 @@ class NumbaOps(Ops):
         work = _aligned(self.threads * (width + together * size), r.dtype)
         out = np.empty((win.N, groups * C, *below.size), r.dtype)
         self._run(window.transpose_windows, _flat(r), (win.N, groups, F, C),
-                  (KH, KW, win.SH, win.SW, win.PH, win.PW, row, slabs), (*above.size, *above.plane), above.corners,
-                  (*below.size, *below.plane), below.corners, packed, rectify, unpool is not None,
-                  (*pool.size, *pool.plane), pool.corners, pool.images, _flat(switches), together, size, work,
-                  out.reshape(-1))
+                  (KH, KW, win.SH, win.SW, win.PH, win.PW, row, slabs), *_places(above)[1:], *_places(below)[1:], packed,
+                  rectify, unpool is not None, *_places(pool), _flat(switches), together, size, work, out.reshape(-1))
         return out

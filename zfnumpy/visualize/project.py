@@ -72,7 +72,7 @@ def project_boxes(net, tape, layer, images, units, rule="deconvnet"):
 
 
 def lay(out, at, box, corner):
-    """Copy into out (C, H, W), a window whose first pixel is `at`, what box (C, h, w) with first pixel `corner` holds of it."""
+    """Copy into out (C, H, W), a window that begins at `at`, what of it box (C, h, w), beginning at `corner`, holds."""
     spans = []
     for a, b, n, m in zip(at, corner, out.shape[1:], box.shape[1:]):
         first, last = max(a, b), max(min(a + n, b + m), max(a, b))
@@ -91,7 +91,7 @@ def _units(net, tape, layer, images, units, rule):
         raise NodeError(f"{layer}: images must be a list of ints, got {images.dtype} of shape {images.shape}")
     if images.size and (images.min() < 0 or images.max() >= tape.batch):
         wrong = int(images.max() if images.max() >= tape.batch else images.min())
-        raise NodeError(f"{layer}: there is no image {wrong} on this tape of {tape.batch}: they run from 0 to {tape.batch - 1}")
+        raise NodeError(f"{layer}: the tape has no image {wrong}: it is of {tape.batch}, from 0 to {tape.batch - 1}")
     return y, unit_index(net, layer, y, units, images)
 
 
