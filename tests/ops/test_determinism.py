@@ -70,7 +70,8 @@ def every_result(ops, N, dtype):
     results |= {
         "cut_windows": ops.cut_windows(x, above), "unpool_windows": ops.unpool_windows(r, switches, pooled_at, above),
         "transpose_windows": ops.transpose_windows(a(20, 7, 26, *above.size), a(1, 26, 31, 5, 3), above, below, **moved),
-        "unpooled": ops.transpose_windows(r, a(21, 6, 35, 5, 3), above, below, **moved, groups=2, rectify=True, unpool=unpool),
+        "unpooled": ops.transpose_windows(r, a(21, 6, 35, 5, 3), above, below, **moved, groups=2, rectify=True,
+                                          unpool=unpool),
     }
     w, velocity, grad = a(16, 31, 7, 3), a(17, 31, 7, 3), a(18, 31, 7, 3)
     ops.sgd_update(w, velocity, grad, 0.013, 0.9, 5e-4)
