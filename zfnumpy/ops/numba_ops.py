@@ -239,18 +239,20 @@ class NumbaOps(Ops):
         return out
 
     def _transpose_windows(self, r, weight, above, below, win, groups, rectify, unpool):
-        F, C, (KH, KW) = weight.shape[0] // groups, weight.shape[1], weight.shape[2:]
-        row, width = window.row_lengths(C * KW, r.itemsize)
-        slabs = -(-KH * row // width)
+        F, C, (KH, KW), (h, w) = weight.shape[0] // groups, weight.shape[1], weight.shape[2:], above.size
+        row, vectors, slabs = window.slab_layout(C, KH, KW, r.itemsize)
+        width, wide = vectors * window.VECTOR // r.itemsize, (w - 1) * win.SW + KW
         packed = _aligned(groups * slabs * F * width, r.dtype)
-        self._run(window.pack_filters, _flat(weight), groups, F, C, KH, KW, row, slabs, packed)
+        self._run(window.pack_filters, _flat(weight), groups, F, C, KH, KW, row, width, slabs, packed)
+        # Several samples share the way of the filters from memory, as many as their results stay near.
+        size = -(-((h - 1) * win.SH + KH) * wide * C // width) * width + width
+        most = max(1, min(window.NEAR // (size * r.itemsize), win.N * groups // self.threads))
+        together = -(-win.N // max(1, -(-win.N // most)))
+        work = _aligned(self.threads * together * size, r.dtype)
         switches, pool = (np.zeros(1, np.int32), above) if unpool is None else unpool
-        # A group's filters that outgrow the second-level cache are fetched once for several samples.
-        together = 1 if packed.nbytes // groups < window.FILTERS_KEPT else max(1, min(4, win.N * groups // self.threads))
-        size = window.result_size(*above.size, C, KH, KW, win.SH, win.SW, width)
-        work = _aligned(self.threads * (width + together * size), r.dtype)
         out = np.empty((win.N, groups * C, *below.size), r.dtype)
         self._run(window.transpose_windows, _flat(r), (win.N, groups, F, C),
-                  (KH, KW, win.SH, win.SW, win.PH, win.PW, row, slabs), *_places(above)[1:], *_places(below)[1:], packed,
-                  rectify, unpool is not None, *_places(pool), _flat(switches), together, size, work, out.reshape(-1))
+                  (KH, KW, win.SH, win.SW, win.PH, win.PW, vectors, slabs), *_places(above)[1:], *_places(below)[1:],
+                  packed, window.slab_offsets(row, vectors, slabs, KH, wide * C, r.itemsize), rectify, unpool is not None,
+                  *_places(pool), _flat(switches), together, size, work, out.reshape(-1))
         return out
