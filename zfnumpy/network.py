@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import BackendError, DTypeError, NodeError, ShapeError
 from .graph import INPUT, Parameters, Tape, named_nodes
-from .layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from .layers import Boxes, Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from .loss import softmax
 from .receptive import receptive_fields
 from .shapes import FLOATS
@@ -227,13 +227,16 @@ class Network:
         return {name: grads[name] for name in self.params if name in grads}
 
     def project(self, start, r, tape, rule="deconvnet"):
-        """Carry r, shaped like the output of node `start`, down to the pixels by a rule: (N, C, H, W)."""
+        """Carry r, shaped like the output of node `start`, down to the pixels by a rule: (N, C, H, W).
+
+        r may be Boxes instead (layers.boxes), windows of many units in the images of the tape: then so is the result.
+        """
 
         def step(node, r):
             cache = tape.cache(node.name)
             if node.name == start and start in self._masked_above:   # the pool that holds its mask is above the start
                 cache = self.value(start, tape)
-            return node.layer.project(r, cache, rule)
+            return (node.layer.project_boxes if isinstance(r, Boxes) else node.layer.project)(r, cache, rule)
 
         return self.sweep(start, r, step)
 

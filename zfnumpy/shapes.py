@@ -96,6 +96,30 @@ class Window(NamedTuple):
         return self.N, self.C, self.H, self.W
 
 
+class Windows(NamedTuple):
+    """P windows of one size, each cut from a map of one image; they may leave the map, and count as zero there.
+
+    images (P,) and corners (P, 2), the first row and column of each window, are int64 arrays of NumPy on every backend.
+    """
+
+    images: np.ndarray
+    corners: np.ndarray
+    size: tuple          # h, w of each window
+    plane: tuple         # H, W of the map
+
+    def under(self, size, stride, pad, plane):
+        """Return what a sliding window (size, stride, pad) over a map of `plane` reads to make these windows of its output.
+
+        Along an axis where that is as long as the map, it is just the map.
+        """
+        corners, sizes = self.corners * stride - pad, []
+        for axis, (n, k, s, whole) in enumerate(zip(self.size, size, stride, plane)):
+            sizes.append(min((n - 1) * s + k, whole))
+            if sizes[-1] == whole:
+                corners[:, axis] = 0
+        return Windows(self.images, corners, tuple(sizes), tuple(plane))
+
+
 def window(what, x_shape, size, stride, pad):
     """Return the Window of a convolution-like operation (floor mode) on (N, C, H, W)."""
     if len(x_shape) != 4:

@@ -20,6 +20,7 @@ from zfnumpy.ops.face import OpsFace
 from zfnumpy.ops.numba_ops import NumbaOps
 from zfnumpy.ops.reference import Ops
 from zfnumpy.optim import SGD
+from zfnumpy.shapes import Windows
 
 THREADS = (1, 2, 3, 7)       # kernels split their work by this number, however many cores there are
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -61,6 +62,16 @@ def every_result(ops, N, dtype):
         "relu": ops.relu(x), "relu_backward": ops.relu_backward(x, ops.relu(-x), "guided"),
         "local_response_norm": ops.local_response_norm(x, 5, 0.1, 0.75, 2),
         "local_response_norm_grad": ops.local_response_norm_grad(x[::-1], x, 4, 0.1, 0.6, 2),
+    }
+    pooled_at = Windows(np.arange(7) % N, np.arange(-1, 13).reshape(7, 2), (3, 2), switches.shape[2:])
+    above = pooled_at.under((3, 3), (2, 2), (1, 1), x.shape[2:])
+    below, r, moved = above.under((5, 3), (2, 1), (0, 1), (49, 19)), a(19, 7, 6, 3, 2), {"stride": (2, 1), "pad": (0, 1)}
+    unpool = (switches, pooled_at)
+    results |= {
+        "cut_windows": ops.cut_windows(x, above), "unpool_windows": ops.unpool_windows(r, switches, pooled_at, above),
+        "transpose_windows": ops.transpose_windows(a(20, 7, 26, *above.size), a(1, 26, 31, 5, 3), above, below, **moved),
+        "unpooled": ops.transpose_windows(r, a(21, 6, 35, 5, 3), above, below, **moved, groups=2, rectify=True,
+                                          unpool=unpool),
     }
     w, velocity, grad = a(16, 31, 7, 3), a(17, 31, 7, 3), a(18, 31, 7, 3)
     ops.sgd_update(w, velocity, grad, 0.013, 0.9, 5e-4)

@@ -13,6 +13,7 @@ class Layer:
     forward(*inputs) -> (y, cache): cache is what backward needs, nothing else is kept.
     backward(dy, cache) -> (dx, grads): the gradient of the input and of each parameter; `dx` a tuple for several inputs.
     project(r, cache, rule) -> r: carry a reconstruction down; the same as backward's dx but where a rule says otherwise.
+    project_boxes(boxes, cache, rule) -> boxes: the same for windows of many units (see layers.boxes).
 
     `keeps` says which array a cache holds on to, so that a network knows what its tape already stores: "input",
     "output" or None.
@@ -44,6 +45,13 @@ class Layer:
     def project(self, r, cache, rule):
         """Carry r down; a linear layer does as its gradient does."""
         return self.backward(r, cache, need_grads=False)[0]
+
+    def project_boxes(self, boxes, cache, rule):
+        """Carry down the reconstructions of many units, each in its window of its image: the same as `project` of each.
+
+        What stands here is for a layer that maps every place by itself, with a cache of None or one array like its input.
+        """
+        return boxes.holding(self.project(boxes.values(), None if cache is None else boxes.of(cache), rule))
 
     def replay(self, cache, *inputs):
         """Return the output again from the same inputs and what the first pass left in its cache."""

@@ -58,3 +58,8 @@ class Conv2d(Layer):
                 "bias": ops.bias_grad(dy)}
 
     # `project` is backward's dx: the transposed filters, no bias (paper, sec. 2.1, step 3).
+
+    def project_boxes(self, boxes, x, rule):
+        below = boxes.at.under(self.size, self.stride, self.pad, x.shape[2:])
+        return boxes.placed(self.ops.transpose_windows(boxes.stored, self.params["weight"], boxes.at, below, self.stride,
+                                                       self.pad, self.groups, boxes.rectify, boxes.unpool), below)

@@ -38,6 +38,9 @@ class Linear(Layer):
             grads = {"weight": ops.linear_weight_grad(dy, x), "bias": ops.bias_grad(dy)}
         return ops.linear_input_grad(dy, self.params["weight"]) if need_dx else None, grads
 
+    def project_boxes(self, boxes, x, rule):
+        return boxes.holding(self.project(boxes.values(), None, rule))
+
 
 class Flatten(Layer):
     """Lay maps (C, H, W) out as one row of features, channel by channel."""
@@ -50,3 +53,6 @@ class Flatten(Layer):
 
     def backward(self, dy, x_shape, need_dx=True, need_grads=True):
         return dy.reshape(x_shape), {}
+
+    def project_boxes(self, boxes, x_shape, rule):
+        return boxes.placed(self.project(boxes.values(), (len(boxes.images), *x_shape[1:]), rule))

@@ -25,3 +25,6 @@ class Concatenate(Layer):
             parts.append(dy[:, start:start + count])
             start += count
         return tuple(parts), {}
+
+    def project_boxes(self, boxes, channels, rule):
+        return tuple(boxes.holding(part) for part in self.project(boxes.values(), channels, rule))

@@ -26,3 +26,6 @@ class LocalResponseNorm(Layer):
     def project(self, r, x, rule):
         """The gradient goes through; the deconvnet and guided backpropagation pass the normalization by."""
         return self.backward(r, x)[0] if rule == "gradient" else r
+
+    def project_boxes(self, boxes, x, rule):
+        return super().project_boxes(boxes, x, rule) if rule == "gradient" else boxes

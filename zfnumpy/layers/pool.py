@@ -1,5 +1,7 @@
 """Max pooling with switches, average pooling, global average pooling."""
 
+import numpy as np
+
 from ..errors import ShapeError
 from ..shapes import pair, pool_output_size
 from .base import Layer, feature_maps
@@ -62,6 +64,12 @@ class MaxPool2d(_Pool):
         masked = cache[2] is not None and rule != "deconvnet"
         return self._unpool(self.ops.relu_backward(r, cache[2]) if masked else r, cache)
 
+    def project_boxes(self, boxes, cache, rule):
+        switches, x_shape, mask = cache
+        r, below = boxes.values(), boxes.at.under(self.size, self.stride, self.pad, x_shape[2:])
+        masked = mask is not None and rule != "deconvnet"
+        return boxes.unpooled(self.ops.relu_backward(r, boxes.of(mask)) if masked else r, switches, below)
+
 
 class AvgPool2d(_Pool):
     """The average of each window; padded zeros count."""
@@ -73,6 +81,11 @@ class AvgPool2d(_Pool):
 
     def backward(self, dy, x_shape, need_dx=True, need_grads=True):
         return self.ops.avg_pool2d_grad(dy, x_shape, self.size, self.stride, self.pad), {}
+
+    def project_boxes(self, boxes, x_shape, rule):
+        whole = self.project(boxes.whole(), (len(boxes.images), *x_shape[1:]), rule)
+        below = boxes.at.under(self.size, self.stride, self.pad, x_shape[2:])
+        return boxes.placed(self.ops.cut_windows(whole, below._replace(images=np.arange(len(boxes.images)))), below)
 
 
 class GlobalAvgPool(Layer):
@@ -87,3 +100,6 @@ class GlobalAvgPool(Layer):
     def backward(self, dy, x_shape, need_dx=True, need_grads=True):
         share = dy[:, :, None, None] / (x_shape[2] * x_shape[3])
         return self.ops.xp.broadcast_to(share, x_shape).copy(), {}
+
+    def project_boxes(self, boxes, x_shape, rule):
+        return boxes.placed(self.project(boxes.values(), (len(boxes.images), *x_shape[1:]), rule))

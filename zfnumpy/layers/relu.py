@@ -19,3 +19,8 @@ class ReLU(Layer):
     def project(self, r, y, rule):
         """Carry r down by the rule: gradient r·[x>0], deconvnet r·[r>0], guided r·[x>0]·[r>0] (paper, sec. 2.1)."""
         return r if y is None and rule == "gradient" else self.ops.relu_backward(r, y, rule)
+
+    def project_boxes(self, boxes, y, rule):
+        if rule == "deconvnet" or y is None:
+            return boxes if rule == "gradient" else boxes.rectified()
+        return super().project_boxes(boxes, y, rule)

@@ -244,6 +244,50 @@ class OpsFace:
         self._renormalize_filters(w, radius)
 
 
+    # ---- windows of maps, for the projection of single units --------------------------------------------------------
+
+    def cut_windows(self, x, windows):
+        """Cut windows (shapes.Windows) out of x (N, C, H, W): (P, C, h, w), zero where a window leaves the map."""
+        check_floats("cut_windows", x=x)
+        check_dims("cut_windows", x, "x", "N, C, H, W")
+        _check_windows("cut_windows", windows, x.shape)
+        return self._cut_windows(x, windows)
+
+    def unpool_windows(self, r, switches, above, below):
+        """Unpool r (P, C, *above.size), windows of pooled maps, by the switches (N, C, OH, OW): (P, C, *below.size).
+
+        What max_unpool2d makes of r in zeros, cut to the windows `below`.
+        """
+        check_floats("unpool_windows", r=r)
+        _check_unpooling("unpool_windows", r, switches, above, below)
+        return self._unpool_windows(r, switches, above, below)
+
+    def transpose_windows(self, r, weight, above, below, stride=1, pad=0, groups=1, rectify=False, unpool=None):
+        """Carry r (P, F, *above.size), windows of maps of zeros, back through a convolution: (P, C, *below.size).
+
+        What conv2d_input_grad makes of r in zeros, cut to the windows `below` of the convolution's input. What r holds
+        outside its map does not count. `rectify` takes r·[r>0] of r first. With `unpool` (switches, pooled), r holds
+        windows `pooled` of pooled maps, which are unpooled to the windows `above` before anything else. The deconvnet's
+        steps from pool to pool (paper, sec. 2.1) in one call; where few values of r are not zero it is quick.
+        """
+        what = "transpose_windows"
+        check_floats(what, r=r, weight=weight)
+        check_dims(what, weight, "weight", "F, C/groups, KH, KW")
+        F, C = weight.shape[0], weight.shape[1] * groups
+        win = conv_window(what, (len(above.images), C, *below.plane), weight.shape, stride, pad, groups)
+        if tuple(above.plane) != (win.OH, win.OW):
+            raise ShapeError(f"{what}: a map of {below.plane[0]}×{below.plane[1]} makes one of {win.OH}×{win.OW}, "
+                             f"not {above.plane[0]}×{above.plane[1]}")
+        if unpool is not None:
+            _check_unpooling(what, r, *unpool, above)
+            check_shape(what, unpool[0], "switches", (unpool[0].shape[0], F, *unpool[0].shape[2:]))
+        else:
+            check_shape(what, r, "r", (len(above.images), F, *above.size))
+        _check_windows(what, above)
+        _check_below(what, above, below)
+        return self._transpose_windows(r, weight, above, below, win, groups, bool(rectify), unpool)
+
+
 def _check_linear(what, array, weight, name, axis):
     check_dims(what, array, name, "N, in" if axis else "N, out")
     check_dims(what, weight, "weight", "out, in")
@@ -268,3 +312,39 @@ def _read_within(what, result, switches, H, W):
 def _norm_settings(size, alpha, beta, k):
     """Return the settings as plain numbers: a float64 scalar of NumPy would turn float32 arrays into float64."""
     return count(size, "local_response_norm: size"), float(alpha), float(beta), float(k)
+
+
+def _check_windows(what, windows, shape=None):
+    """Refuse windows whose arrays do not fit one another or maps of `shape` (N, C, H, W)."""
+    P = len(windows.images)
+    check_shape(what, windows.corners, "the windows' corners", (P, 2))
+    for name in ("images", "corners"):
+        if getattr(windows, name).dtype.kind != "i":
+            raise ShapeError(f"{what}: the windows' {name} must be int64, got {getattr(windows, name).dtype}")
+    if min(windows.size) < 1:
+        raise ShapeError(f"{what}: a window must have a pixel at least, got {windows.size[0]}×{windows.size[1]}")
+    if shape is None:
+        return
+    if tuple(windows.plane) != tuple(shape[2:]):
+        raise ShapeError(f"{what}: the windows are of maps of {windows.plane[0]}×{windows.plane[1]}, "
+                         f"but the maps are {shape[2]}×{shape[3]}")
+    if P and not (windows.images.min() >= 0 and windows.images.max() < shape[0]):
+        raise ShapeError(f"{what}: images run from {windows.images.min()} to {windows.images.max()}, "
+                         f"but there are {shape[0]}")
+
+
+def _check_unpooling(what, r, switches, above, below):
+    check_dims(what, r, "r", "P, C, h, w")
+    check_dims(what, switches, "switches", "N, C, OH, OW")
+    if switches.dtype.kind != "i":
+        raise ShapeError(f"{what}: switches must be int32 indices into the plane, got {switches.dtype}")
+    check_shape(what, switches, "switches", (switches.shape[0], r.shape[1], *switches.shape[2:]))
+    _check_windows(what, above, switches.shape)
+    check_shape(what, r, "r", (len(above.images), switches.shape[1], *above.size))
+    _check_below(what, above, below)
+
+
+def _check_below(what, above, below):
+    _check_windows(what, below)
+    if len(below.images) != len(above.images):
+        raise ShapeError(f"{what}: {len(above.images)} windows above, but {len(below.images)} below")

@@ -17,6 +17,7 @@ from . import _numba_gemm as product
 from . import _numba_pointwise as pointwise
 from . import _numba_pool as pooling
 from . import _numba_unpooled as unpooled
+from . import _numba_window as window
 from .buffers import Buffers
 from .reference import Ops
 from .winograd import Winograd, tiling
@@ -32,6 +33,19 @@ _one_at_a_time = threading.Lock()
 
 def _flat(array):
     return np.ascontiguousarray(array).reshape(-1)
+
+
+def _aligned(count, dtype):
+    """Return an uninitialized array that starts on a whole vector: loads across cache lines take twice as long."""
+    space = np.empty(count * dtype.itemsize + window.VECTOR, np.uint8)
+    start = -space.ctypes.data % window.VECTOR
+    return space[start:start + count * dtype.itemsize].view(dtype)
+
+
+def _places(windows):
+    """Return what the kernels take of shapes.Windows: images, sizes (h, w, H, W) and corners."""
+    sizes = (*windows.size, *windows.plane)
+    return np.ascontiguousarray(windows.images, np.int64), sizes, np.ascontiguousarray(windows.corners, np.int64)
 
 
 @functools.lru_cache(maxsize=256)
@@ -273,3 +287,37 @@ class NumbaOps(Ops):
             super()._renormalize_filters(w, radius)
             return
         self._run(pointwise.renormalize_filters, w.reshape(-1), w.shape[0], w[0].size, w.dtype.type(radius))
+
+    # ---- windows of maps --------------------------------------------------------------------------------------------
+
+    def _cut_windows(self, x, windows):
+        out = np.empty((len(windows.images), x.shape[1], *windows.size), x.dtype)
+        self._run(window.cut_windows, _flat(x), out.shape[0] * out.shape[1], x.shape[1], *_places(windows),
+                  out.reshape(-1))
+        return out
+
+    def _unpool_windows(self, r, switches, above, below):
+        P, C = r.shape[:2]
+        out = np.empty((P, C, *below.size), r.dtype)
+        self._run(window.unpool_windows, _flat(r), P * C, C, *_places(above), _flat(switches), *_places(below)[1:],
+                  out.reshape(-1))
+        return out
+
+    def _transpose_windows(self, r, weight, above, below, win, groups, rectify, unpool):
+        F, C, (KH, KW), (h, w) = weight.shape[0] // groups, weight.shape[1], weight.shape[2:], above.size
+        row, vectors, slabs = window.slab_layout(C, KH, KW, r.itemsize)
+        width, wide = vectors * window.VECTOR // r.itemsize, (w - 1) * win.SW + KW
+        packed = _aligned(groups * slabs * F * width, r.dtype)
+        self._run(window.pack_filters, _flat(weight), groups, F, C, KH, KW, row, width, slabs, packed)
+        # Several samples share the way of the filters from memory, as many as their results stay near.
+        size = -(-((h - 1) * win.SH + KH) * wide * C // width) * width + width
+        most = max(1, min(window.NEAR // (size * r.itemsize), win.N * groups // self.threads))
+        together = -(-win.N // max(1, -(-win.N // most)))
+        work = _aligned(self.threads * together * size, r.dtype)
+        switches, pool = (np.zeros(1, np.int32), above) if unpool is None else unpool
+        out = np.empty((win.N, groups * C, *below.size), r.dtype)
+        self._run(window.transpose_windows, _flat(r), (win.N, groups, F, C),
+                  (KH, KW, win.SH, win.SW, win.PH, win.PW, vectors, slabs), *_places(above)[1:], *_places(below)[1:],
+                  packed, window.slab_offsets(row, vectors, slabs, KH, wide * C, r.itemsize), rectify, unpool is not None,
+                  *_places(pool), _flat(switches), together, size, work, out.reshape(-1))
+        return out

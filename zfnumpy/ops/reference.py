@@ -166,3 +166,42 @@ class Ops(OpsFace):
     def _renormalize_filters(self, w, radius):
         rms = self.xp.sqrt((w * w).mean(axis=tuple(range(1, w.ndim)), keepdims=True))
         w *= self.xp.where(rms > radius, radius / self.xp.where(rms > radius, rms, 1), 1)
+
+    # ---- windows of maps --------------------------------------------------------------------------------------------
+
+    def _places(self, windows):
+        """Return rows (P, h, 1) and columns (P, 1, w) of the windows in their maps, and where they lie inside (P, h, w)."""
+        corners, (h, w), (H, W) = self.xp.asarray(windows.corners), windows.size, windows.plane
+        rows = corners[:, 0, None, None] + self.xp.arange(h)[:, None]
+        columns = corners[:, 1, None, None] + self.xp.arange(w)
+        return rows, columns, (rows >= 0) & (rows < H) & (columns >= 0) & (columns < W)
+
+    def _cut_windows(self, x, windows):
+        (H, W), (rows, columns, inside) = windows.plane, self._places(windows)
+        images, channels = self.xp.asarray(windows.images)[:, None, None, None], self.xp.arange(x.shape[1])[:, None, None]
+        rows, columns = self.xp.clip(rows, 0, H - 1)[:, None], self.xp.clip(columns, 0, W - 1)[:, None]
+        return self.xp.where(inside[:, None], x[images, channels, rows, columns], 0)
+
+    def _unpool_windows(self, r, switches, above, below):
+        P, C, (h, w) = r.shape[0], r.shape[1], below.size
+        switches, (_, _, inside) = self._cut_windows(switches, above), self._places(above)
+        corners = self.xp.asarray(below.corners)[:, :, None, None, None]
+        rows, columns = switches // below.plane[1] - corners[:, 0], switches % below.plane[1] - corners[:, 1]
+        inside = inside[:, None] & (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
+        out, planes = self.xp.zeros((P * C, h * w), dtype=r.dtype), self.xp.arange(P * C)[:, None]
+        places = self.xp.where(inside, rows * w + columns, 0).reshape(P * C, above.size[0] * above.size[1])
+        self.xp.add.at(out, (planes, places), self.xp.where(inside, r, 0).reshape(places.shape))
+        return out.reshape(P, C, h, w)
+
+    def _transpose_windows(self, r, weight, above, below, win, groups, rectify, unpool):
+        if unpool is not None:
+            r = self._unpool_windows(r, *unpool, above)
+        r = self.xp.where(self._places(above)[2][:, None], r, 0)
+        if rectify:
+            r = self._relu(r)
+        own = win._replace(H=(above.size[0] - 1) * win.SH + win.KH, W=(above.size[1] - 1) * win.SW + win.KW, PH=0, PW=0,
+                           OH=above.size[0], OW=above.size[1])
+        x = self._conv2d_input_grad(r, weight, own, groups)
+        corners = below.corners - above.corners * (win.SH, win.SW) + (win.PH, win.PW)
+        x = self._cut_windows(x, below._replace(images=np.arange(own.N), corners=corners, plane=(own.H, own.W)))
+        return self.xp.where(self._places(below)[2][:, None], x, 0)

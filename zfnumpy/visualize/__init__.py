@@ -1,7 +1,8 @@
 """Ways of seeing what a network looks for, one module each; none of them draws (see `plots`)."""
 
 from .filters import colour_filters
-from .project import project, strongest_units
+from .project import project, project_boxes, project_units, strongest_units
 from .strongest import Strongest, find_strongest, project_strongest
 
-__all__ = ["Strongest", "colour_filters", "find_strongest", "project", "project_strongest", "strongest_units"]
+__all__ = ["Strongest", "colour_filters", "find_strongest", "project", "project_boxes", "project_strongest",
+           "project_units", "strongest_units"]

@@ -2,7 +2,8 @@
 
 Everything above the unit is cut off, every other activation of its layer is set to zero, and the rest goes down through
 the layers by the sweep of `network`. But for where they start and for contrast normalization, the three rules differ only
-at a ReLU (paper, sec. 2.1).
+at a ReLU (paper, sec. 2.1). `project` takes whole maps through the layers, one unit an image; `project_units` only what
+each unit can reach, for many at once.
 """
 
 import math
@@ -10,7 +11,10 @@ import math
 import numpy as np
 
 from ..errors import NodeError, ShapeError
+from ..graph import INPUT
+from ..layers import Boxes
 from ..ops.face import RULES
+from ..shapes import Windows
 
 
 def project(net, x, layer, unit, rule="deconvnet", tape=None):
@@ -41,9 +45,74 @@ def project(net, x, layer, unit, rule="deconvnet", tape=None):
     return net.project(layer, r, tape, rule)
 
 
-def unit_index(net, layer, y, unit):
-    """Return the index into y (N, C, H, W) or (N, D), the outputs of `layer`, that picks `unit` in each image."""
-    xp, N, shape = net.ops.xp, y.shape[0], y.shape[1:]
+def project_units(net, tape, layer, images, units, rule="deconvnet", batch=64):
+    """Project P units of `layer` to the pixels, each in one image of the pass that made `tape`: (P, 3, H, W).
+
+    images: P ints, rows of the tape; the rest as for `project`, each part of a unit an int or P ints. The same as `project`
+    of each by itself, within rounding; but each layer computes only the unit's window, `batch` units together, so that
+    hundreds of units share one pass forward. Memory above the result is that of one batch. NodeError for an image that
+    the tape does not hold.
+    """
+    y, where = _units(net, tape, layer, images, units, rule)
+    out = net.ops.xp.zeros((len(where[0]), *tape.values[INPUT].shape[1:]), dtype=y.dtype)
+    for first in range(0, len(out), batch):
+        boxes, corners = _project_boxes(net, tape, layer, y, [part[first:first + batch] for part in where], rule)
+        for whole, box, corner in zip(out[first:first + batch], boxes, corners):
+            lay(whole, (0, 0), box, corner)
+    return out
+
+
+def project_boxes(net, tape, layer, images, units, rule="deconvnet"):
+    """Project P units as project_units does, all together, and return only their windows in the image.
+
+    Returns boxes (P, 3, h, w), which hold everything that is not zero, and corners (P, 2), int64 of NumPy: the pixel where
+    each begins. A box may leave the image, and is zero there.
+    """
+    return _project_boxes(net, tape, layer, *_units(net, tape, layer, images, units, rule), rule)
+
+
+def lay(out, at, box, corner):
+    """Copy into out (C, H, W), a window that begins at `at`, what of it box (C, h, w), beginning at `corner`, holds."""
+    spans = []
+    for a, b, n, m in zip(at, corner, out.shape[1:], box.shape[1:]):
+        first, last = max(a, b), max(min(a + n, b + m), max(a, b))
+        spans.append((slice(first - a, last - a), slice(first - b, last - b)))
+    (rows, box_rows), (columns, box_columns) = spans
+    out[:, rows, columns] = box[:, box_rows, box_columns]
+
+
+def _units(net, tape, layer, images, units, rule):
+    """Return the outputs y of `layer` and the index into them of every unit, after checking all arguments."""
+    if rule not in RULES:
+        raise NodeError(f"the rule {rule!r} does not exist; use one of {', '.join(RULES)}")
+    net.node(layer)
+    y, images = net.value(layer, tape), np.asarray(images)
+    if images.dtype.kind not in "iu" or images.ndim != 1:
+        raise NodeError(f"{layer}: images must be a list of ints, got {images.dtype} of shape {images.shape}")
+    if images.size and (images.min() < 0 or images.max() >= tape.batch):
+        wrong = int(images.max() if images.max() >= tape.batch else images.min())
+        raise NodeError(f"{layer}: the tape has no image {wrong}: it is of {tape.batch}, from 0 to {tape.batch - 1}")
+    return y, unit_index(net, layer, y, units, images)
+
+
+def _project_boxes(net, tape, layer, y, where, rule):
+    xp, P = net.ops.xp, len(where[0])
+    images, _, *place = (net.ops.to_numpy(part).astype(np.int64) for part in where)
+    r = xp.zeros((P, *y.shape[1:2], *[1] * len(place)), dtype=y.dtype)
+    r[(xp.arange(P), where[1], *[0] * len(place))] = y[tuple(where)] if rule == "deconvnet" else 1
+    at = Windows(images, np.stack(place, axis=1), (1, 1), tuple(y.shape[2:])) if place else None
+    found = net.project(layer, Boxes(net.ops, r, images, at), tape, rule)
+    return found.values(), found.at.corners
+
+
+def unit_index(net, layer, y, unit, images=None):
+    """Return the index into y (N, C, H, W) or (N, D), the outputs of `layer`, that picks `unit` in each image.
+
+    images: which of the N, one for each part of the unit (default: every one).
+    """
+    xp, shape = net.ops.xp, y.shape[1:]
+    images, what = (np.arange(y.shape[0]), "images") if images is None else (images, "units")
+    N = len(images)
     parts = [np.asarray(part) for part in (unit if isinstance(unit, (tuple, list)) else (unit,))]
     axes = ("channel", "row", "column") if len(shape) == 3 else ("feature",)
     if len(parts) not in ({1, 3} if len(shape) == 3 else {1}):
@@ -51,13 +120,13 @@ def unit_index(net, layer, y, unit):
         raise NodeError(f"a unit of {layer} is {form}, got {len(parts)} numbers")
     for part, axis, size in zip(parts, axes, shape):
         if part.dtype.kind not in "iu" or part.shape not in ((), (N,)):
-            raise NodeError(f"{layer}: the {axis} must be an int, or {N} ints for {N} images, "
+            raise NodeError(f"{layer}: the {axis} must be an int, or {N} ints for {N} {what}, "
                             f"got {part.dtype} of shape {part.shape}")
         if part.size and (part.min() < 0 or part.max() >= size):
             wrong = int(part.max() if part.max() >= size else part.min())
             raise NodeError(f"{layer} has no {axis} {wrong}: its output is {' × '.join(map(str, shape))}, "
                             f"so {axis}s run from 0 to {size - 1}")
-    images = xp.arange(N)
+    images = xp.asarray(images)
     parts = [xp.broadcast_to(xp.asarray(part), (N,)) for part in parts]
     if len(parts) < len(shape):
         maps = y[images, parts[0]].reshape(N, shape[1] * shape[2])

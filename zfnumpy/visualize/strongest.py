@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..paths import writable_folder, written_whole
-from .project import project, strongest_units
+from .project import lay, project_boxes, strongest_units
 
 
 @dataclass
@@ -82,7 +82,8 @@ def project_strongest(net, found, image, maps=None, rule="deconvnet", batch=32, 
     """Project the units of a Strongest to pixels and crop each to its receptive field, beside its patch of the image.
 
     image: a function of a data set's index that gives the uint8 picture. maps: which maps (default: all).
-    Projections are made `batch` at a time, images sorted, so that each is decoded and passed forward once. `progress`
+    Projections are made `batch` at a time, images sorted, so that each image of a batch is decoded and passed forward once
+    for all its units, and only what they can reach is computed on the way down. `progress`
     wraps the iterable of batches (tqdm, say). The deconvnet leaves units that did not fire (value at most 0) blank: it would
     show what holds them down. Returns a new Strongest.
     """
@@ -103,10 +104,12 @@ def project_strongest(net, found, image, maps=None, rule="deconvnet", batch=32, 
         units = [(maps[m], found.rows[maps[m], k], found.cols[maps[m], k]) for _, m, k in part]
         unit = tuple(np.array(each) for each in zip(*units))
         unit = unit if len(net.shapes[found.layer]) == 3 else unit[:1]
-        pixels = net.ops.to_numpy(project(net, net.ops.asarray(prepared[place]), found.layer, unit, rule))
+        tape = net.tape_to(found.layer, net.ops.asarray(prepared))
+        boxes, corners = project_boxes(net, tape, found.layer, place, unit, rule)
+        boxes = net.ops.to_numpy(boxes)
         if net.preprocessing.order == "BGR":
-            pixels = pixels[:, ::-1]
-        for (_, m, k), (_, row, col), p, r in zip(part, units, place, pixels):
+            boxes = boxes[:, ::-1]
+        for (_, m, k), (_, row, col), p, box, corner in zip(part, units, place, boxes, corners):
             y0, x0, _, _ = field_.box(row, col)
             y0, x0 = y0 if h < H else 0, x0 if w < W else 0          # a field that outgrows the image shows it whole
             i0, j0, i1, j1 = max(y0, 0), max(x0, 0), min(y0 + h, H), min(x0 + w, W)
@@ -114,6 +117,6 @@ def project_strongest(net, found, image, maps=None, rule="deconvnet", batch=32, 
             patches[at] = pictures[p, i0:i1, j0:j1]
             inside[at] = True
             if rule != "deconvnet" or found.values[maps[m], k] > 0:
-                projections[m, k, :, at[2], at[3]] = r[:, i0:i1, j0:j1]
+                lay(projections[m, k], (y0, x0), box, corner)
     return Strongest(found.layer, found.images, found.rows, found.cols, found.values, maps, patches, projections,
                      inside, rule)
