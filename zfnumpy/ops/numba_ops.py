@@ -16,6 +16,7 @@ from . import _numba_conv as conv
 from . import _numba_gemm as product
 from . import _numba_pointwise as pointwise
 from . import _numba_pool as pooling
+from ._numba_jit import plain
 from .reference import Ops
 
 FEW = 4          # images up to which a fully connected layer reads its weights straight, without packing
@@ -51,7 +52,7 @@ class NumbaOps(Ops):
 
     def _run(self, kernel, *args):
         with _one_at_a_time:
-            kernel(*args, self.threads)
+            kernel(*map(plain, args), plain(self.threads))
 
     # ---- convolution ------------------------------------------------------------------------------------------------
 
@@ -196,7 +197,7 @@ class NumbaOps(Ops):
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def _sgd_update(self, w, velocity, grad, lr, momentum, weight_decay):
-        if not (w.flags.c_contiguous and velocity.flags.c_contiguous):
+        if not (w.flags.carray and velocity.flags.carray):
             super()._sgd_update(w, velocity, grad, lr, momentum, weight_decay)
             return
         number = w.dtype.type
@@ -204,7 +205,7 @@ class NumbaOps(Ops):
                   number(momentum), number(weight_decay))
 
     def _renormalize_filters(self, w, radius):
-        if not w.flags.c_contiguous:
+        if not w.flags.carray:
             super()._renormalize_filters(w, radius)
             return
         self._run(pointwise.renormalize_filters, w.reshape(-1), w.shape[0], w[0].size, w.dtype.type(radius))
