@@ -4,7 +4,9 @@ Nothing of zfnumpy is imported here: a process that measures PyTorch alone uses 
 """
 
 import importlib
+import os
 
+ENVIRONMENT = dict(os.environ)      # before zfnumpy's kernels set how OpenMP's threads wait, which processes would inherit
 LAYOUTS = ("contiguous", "channels-last")
 MAKE = {"Conv2d": lambda n, s: n.Conv2d(s["channels"], s["filters"], s["size"], s["stride"], s["pad"], groups=s["groups"]),
         "Linear": lambda n, s: n.Linear(s["channels"], s["features"]),

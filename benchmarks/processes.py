@@ -1,7 +1,6 @@
 """What needs processes of their own: peak memory, the time from the start to the end of a first step, compiling."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ def child(net, side, batch, steps=1, folder=None):
     """
     asked = {"side": side, "model": net.name, "described": torchs.describe(net), "input": net.input_shape,
              "classes": net.shapes[net.output][0], "batch": batch, "threads": net.ops.threads, "steps": steps}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **({"NUMBA_CACHE_DIR": str(folder)} if folder else {})}
+    environment = {**torchs.ENVIRONMENT, "PYTHONPATH": str(ROOT), **({"NUMBA_CACHE_DIR": str(folder)} if folder else {})}
     begin = time.time()
     done = subprocess.run([sys.executable, "-m", "benchmarks.child"], input=json.dumps(asked), env=environment, check=False,
                           capture_output=True, text=True)

@@ -9,7 +9,7 @@ import pytest
 
 import benchmarks.__main__ as bench
 import zfnumpy as zf
-from benchmarks import checks, clock, peer, processes, report
+from benchmarks import checks, clock, peer, processes, report, steps
 
 QUICK = ["--model", "zfnet_mini", "--batch", "2", "--rounds", "1", "--maps", "1", "--no-compiled"]
 LAYOUTS = {"contiguous", "channels-last"}
@@ -113,6 +113,35 @@ def test_parts_in_processes_of_their_own(run, torch, told, monkeypatch):
     assert told.keys() == {"zfnumpy", "PyTorch"} if torch else "zfnumpy" in told
     assert 50 * 2**20 < memory["zfnumpy"] < 2**31
     assert whole["zfnumpy"] >= max(part["zfnumpy"] for part in parts)
+
+
+def test_compiling_is_the_first_step_less_one_that_finds_kernels(run, monkeypatch):
+    seconds, folders = iter((9.0, 2.0)), []
+    monkeypatch.setattr(processes, "child",
+                        lambda net, side, batch, folder: folders.append(folder) or {"step": next(seconds)})
+    out, found = run("--cold", torch=False)
+    each, = found["results"]
+    assert (each["part"], each["zfnumpy"], each["first_step"]) == ("compiling", 7, 9)
+    assert "7.00 s" in out
+    assert folders[0] == folders[1] is not None
+
+
+@torch_needed
+@pytest.mark.parametrize("has_compiler", [True, False])
+def test_where_torch_compile_does_not_work_a_line_says_so(has_compiler, monkeypatch):
+    import torch
+
+    def fails(peer):
+        raise RuntimeError("no inductor\nhere")
+
+    monkeypatch.setattr(torch, "compile", fails)
+    monkeypatch.setattr(steps.shutil, "which", lambda name: name if has_compiler else None)
+    said, net = [], zf.models.zfnet_mini(10, zf.get_ops("numba"), dropout=0)
+    found = steps.inference(torch, net, 1, 1, 1e11, say=said.append)
+    assert "compiled" not in found
+    assert set(found) > LAYOUTS
+    assert said == ["torch.compile is left out: " + ("it failed with RuntimeError: no inductor" if has_compiler else
+                                                     "there is no C++ compiler (g++ or clang++)")]
 
 
 def test_a_process_that_fails_is_told():
