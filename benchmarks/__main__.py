@@ -1,118 +1,123 @@
-"""Time training steps against PyTorch, turn by turn in one process: python -m benchmarks [--batch 16] [--model zfnet]
+"""Time zfnumpy against PyTorch, turn by turn and on as many threads: training step, inference, projections, memory, start.
 
-PyTorch runs in channels-last on as many threads. Without PyTorch only our side is timed. Prints a table of medians, each
-side's images a second, the ratio, and the share of the machine's own matrix rate measured in the same run.
+Every part by default, for ZFNet at 224×224 in float32 on all cores. Before anything is timed both sides' scores, gradients
+and projections are compared; without PyTorch only zfnumpy is timed.
 """
 
 import argparse
-import resource
-import time
+import os
+import sys
 
-import numpy as np
-
-import zfnumpy as zf
-from zfnumpy.layers import Conv2d, Linear
-
-MAKE = {"Conv2d": lambda n, layer, w: n.Conv2d(w.shape[1] * layer.groups, layer.filters, layer.size, layer.stride, layer.pad,
-                                               groups=layer.groups),
-        "Linear": lambda n, layer, w: n.Linear(w.shape[1], layer.features),
-        "ReLU": lambda n, layer, w: n.ReLU(inplace=True),
-        "MaxPool2d": lambda n, layer, w: n.MaxPool2d(layer.size, layer.stride, layer.pad, ceil_mode=layer.ceil_mode),
-        "LocalResponseNorm": lambda n, layer, w: n.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k),
-        "Dropout": lambda n, layer, w: n.Dropout(layer.p),
-        "Flatten": lambda n, layer, w: n.Flatten()}
+PARTS = ("step", "inference", "projection", "memory", "startup")
+STEP_BATCHES = {"zfnet": (128, 16), "alexnet": (128,), "zfnet_mini": (64,)}
+INFERENCE_BATCHES = (32, 1)
+LAYER_BATCH = 32
 
 
-def in_torch(torch, net):
-    """Return a chain's network as PyTorch modules with the same weights."""
-    modules = []
-    for name, layer, _ in net.nodes.values():
-        w = net.params.get(f"{name}.weight")
-        module = MAKE[type(layer).__name__](torch.nn, layer, w)
-        if w is not None:
-            with torch.no_grad():
-                module.weight.copy_(torch.from_numpy(w))
-                module.bias.copy_(torch.from_numpy(net.params[f"{name}.bias"]))
-        modules.append(module)
-    return torch.nn.Sequential(*modules)
+def parser():
+    """Return the parser of the options."""
+    top = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
+    top.add_argument("--model", choices=tuple(STEP_BATCHES), help="(default: zfnet, and zfnet_mini's training step)")
+    top.add_argument("--batch", type=int, nargs="+", metavar="N", help="images of steps, inference, memory and layers "
+                     "(default: steps of 128 and 16, zfnet_mini's of 64; inference of 32 and 1; memory 128; layers 32)")
+    top.add_argument("--rounds", type=int, default=5, metavar="R", help="turns of each side; medians are told (default: 5)")
+    top.add_argument("--threads", type=int, metavar="T", help="of both sides (default: all cores)")
+    top.add_argument("--maps", type=int, default=64, metavar="M", help="maps to project in nine images each (default: 64)")
+    top.add_argument("--layers", action="store_true", help="a table by layer and direction, beside the parts that are named")
+    top.add_argument("--cold", action="store_true", help="the time to compile the kernels into an empty folder, beside the "
+                     "parts that are named")
+    top.add_argument("--no-compiled", action="store_true", help="leave torch.compile out, which takes its time to compile")
+    top.add_argument("--json", metavar="FILE", help="write the numbers there too")
+    return top
 
 
-def arithmetic(net):
-    """Return the floating-point operations of one image's training step by direct convolution: 3 × 2 × multiply-adds."""
-    total = 0
-    for name, layer, _ in net.nodes.values():
-        if isinstance(layer, (Conv2d, Linear)):
-            weight, pixels = net.params[f"{name}.weight"], int(np.prod(net.shapes[name][1:]))
-            total += 2 * weight.size * pixels * (2 if name == next(iter(net.nodes)) else 3)
-    return total
+def read(argv):
+    """Return the arguments, checked."""
+    args = parser().parse_args(argv)
+    wrong = [part for part in args.parts if part not in PARTS]
+    if wrong:
+        parser().error(f"there is no part {wrong[0]!r}; choose from {', '.join(PARTS)}")
+    if min(args.rounds, args.threads or 1, args.maps, *(args.batch or [1])) < 1:
+        parser().error("--rounds, --threads, --maps and --batch take whole numbers from 1")
+    args.parts = args.parts or ([] if args.layers or args.cold else list(PARTS))
+    return args
 
 
-def matrix_rate():
-    """Return the rate of a float32 matrix product, in operations a second."""
-    a = np.random.default_rng(0).standard_normal((3000, 3000)).astype("float32")
-    times = []
-    for _ in range(4):
-        begin = time.perf_counter()
-        a @ a
-        times.append(time.perf_counter() - begin)
-    return 2 * 3000**3 / min(times[1:])
+def main(argv=None):
+    args = read(argv)
+    if args.threads:                                    # read when NumPy is imported, which is below
+        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, str(args.threads))
+    from .peer import find_torch
 
+    torch = find_torch(args.threads)
+    from zfnumpy.errors import ZFNumpyError
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--model", default="zfnet_mini", choices=("zfnet_mini", "zfnet", "alexnet"))
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=7)
-    args = parser.parse_args()
-    ops = zf.get_ops("numba")
-    net = getattr(zf.models, args.model)(ops=ops, dropout=0)
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((args.batch, *net.input_shape)).astype("float32")
-    labels = rng.integers(0, net.shapes[net.output][0], args.batch)
-    optimizer = zf.optim.SGD(net, 0.001)
+    from .checks import Wrong
 
-    def ours():
-        scores, tape = net.forward(x, train=True)
-        _, dscores = zf.loss.softmax_cross_entropy(scores, labels)
-        optimizer.step(net.backward(dscores, tape))
-
-    sides = {"zfnumpy": ours}
     try:
-        import torch
-    except ImportError:
-        print("PyTorch is not installed: timing without the comparison")
-    else:
+        run(args, torch)
+    except (Wrong, ZFNumpyError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(args, torch):
+    """Run the parts asked for, print their table, and write the JSON if there is a file for it."""
+    import zfnumpy as zf
+
+    from . import checks, clock, layers, processes, projections, report, steps
+
+    ops = zf.get_ops("numba", args.threads)
+    if torch:
         torch.set_num_threads(ops.threads)
-        peer = in_torch(torch, net).to(memory_format=torch.channels_last)
-        tx, tl = torch.from_numpy(x).contiguous(memory_format=torch.channels_last), torch.from_numpy(labels)
-        error = np.abs(peer(tx).detach().numpy() - net.scores(x)).max()
-        assert error < 1e-3, f"the two sides disagree by {error}: nothing is timed"
-        peer_optimizer = torch.optim.SGD(peer.parameters(), 0.001, 0.9)
+    found = {"machine": clock.machine(ops, torch), "accuracy": {}, "results": [], "layers": []}
+    rate = found["machine"]["sgemm_flops"]
+    say(report.header(found["machine"]))
 
-        def theirs():
-            peer_optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(peer(tx), tl).backward()
-            peer_optimizer.step()
+    def add(*results):
+        found["results"].extend(results)
 
-        sides["PyTorch"] = theirs
-    times = {name: [] for name in sides}
-    for side in sides.values():
-        side()
-    for _ in range(args.rounds):
-        for name, side in sides.items():
-            begin = time.perf_counter()
-            side()
-            times[name].append(time.perf_counter() - begin)
-    rate, work = matrix_rate(), arithmetic(net) * args.batch
-    print(f"{args.model}, training step, batch {args.batch}, {ops.threads} threads; sgemm {rate / 1e9:.0f} GFLOP/s; "
-          f"peak memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
-    for name, each in times.items():
-        median = float(np.median(each))
-        print(f"  {name:8s} {median * 1e3:7.0f} ms {args.batch / median:7.1f} images/s {work / median / rate:5.0%} of sgemm")
-    if "PyTorch" in times:
-        ratios = np.array(times["PyTorch"]) / np.array(times["zfnumpy"])
-        print(f"  ratio, median of the rounds: {np.median(ratios):.2f} × PyTorch")
+    for model in (args.model,) if args.model else ("zfnet", "zfnet_mini"):
+        extra = args.model is None and model == "zfnet_mini"          # beside zfnet only the training step
+        parts = [part for part in args.parts if part == "step" or not extra]
+        if not parts and (extra or not (args.layers or args.cold)):
+            continue
+        net = getattr(zf.models, model)(ops=ops, dropout=0)
+        found["accuracy"][model] = checks.compare(torch, net)
+        say(report.accuracy(model, found["accuracy"][model]))
+        batches = args.batch or STEP_BATCHES[model]
+        for part in parts:
+            say(f"{model}: {part} …", file=sys.stderr)
+            if part == "step":
+                add(*(steps.training(torch, net, batch, args.rounds, rate) for batch in batches))
+            elif part == "inference":
+                add(*(steps.inference(torch, net, batch, args.rounds, rate, not args.no_compiled, say)
+                      for batch in args.batch or INFERENCE_BATCHES))
+            elif part == "projection":
+                add(projections.projection(torch, net, args.rounds, args.maps))
+            elif part == "memory":
+                add(processes.memory(torch, net, max(args.batch or (128,))))
+            elif part == "startup":
+                add(*processes.startup(torch, net, args.rounds))
+        if args.cold and not extra:
+            add(processes.cold(net))
+        if args.layers and not extra:
+            found["layers"] += layers.layers(torch, net, max(args.batch or (LAYER_BATCH,)), args.rounds)
+    if found["results"]:
+        say(f"\n{report.table(found['results'])}")
+    if found["layers"]:
+        say(f"\n{report.layer_table(found['layers'])}")
+    if args.json:
+        report.save(args.json, found)
+
+
+def say(text, file=None):
+    print(text, file=file, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

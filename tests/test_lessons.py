@@ -34,7 +34,8 @@ def test_a_lesson_runs(lesson, tmp_path):
     root = str(Path(zfnumpy.__file__).parents[1])
     done = subprocess.run([sys.executable, "-W", "error", str(lesson)], cwd=tmp_path, capture_output=True, text=True,
                           timeout=300, check=False, env={**os.environ, "PYTHONPATH": root, "ZFNUMPY_FAST": "1"})
-    assert (done.returncode, done.stderr) == (0, "")
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("compiling kernels")]
+    assert (done.returncode, errors) == (0, [])
     assert done.stdout.strip()
     promised = set(re.findall(r'"(\w+\.png)"', lesson.read_text()))
     assert promised

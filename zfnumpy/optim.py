@@ -18,7 +18,7 @@ class SGD:
                              f"got {lr}, {momentum}, {weight_decay}")
         self.net, self.lr, self.momentum, self.weight_decay = net, lr, momentum, weight_decay
         self.max_filter_rms = max_filter_rms
-        self.velocity = {name: net.ops.xp.zeros_like(w) for name, w in net.params.items()}
+        self.velocity = {name: net.ops.xp.zeros(w.shape, dtype=w.dtype) for name, w in net.params.items()}
         self._filters = [f"{name}.weight" for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)]
 
     def step(self, grads):

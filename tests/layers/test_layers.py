@@ -302,6 +302,19 @@ def test_global_average(host_ops):
     np.testing.assert_allclose(built(GlobalAvgPool(), host_ops, [(3, 4, 5)]).forward(x)[0], x.mean((2, 3)), rtol=1e-14)
 
 
+@pytest.mark.parametrize(("init", "std"), [("he", np.sqrt(2 / 50)), ("paper", 1e-2)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(3, 20000), (2, 3, 7, 7), (0, 4)])
+def test_initial_weights_are_one_draw(host_ops, init, std, shape, dtype):
+    """However they are drawn, a seed gives the numbers of one draw, and leaves the generator where that does."""
+    rng, whole = np.random.default_rng(3), np.random.default_rng(3)
+    expected = (std * whole.standard_normal(shape, dtype=np.float32)).astype(dtype)
+    found = initial_weight(shape, 50, host_ops, np.dtype(dtype), rng, init)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+    assert rng.bit_generator.state == whole.bit_generator.state
+
+
 @pytest.mark.parametrize("init", ["he", "paper"])
 def test_initial_weights(host_ops, init):
     w = initial_weight((200, 300), 300, host_ops, np.dtype("float32"), np.random.default_rng(0), init)

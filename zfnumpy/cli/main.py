@@ -9,7 +9,7 @@ import sys
 
 from .. import __version__
 from ..errors import ZFNumpyError
-from . import looking, training
+from . import kernels, looking, training
 from .common import whole
 
 DESCRIPTION = "Train a ZFNet and look inside it with the deconvnet, without any framework."
@@ -41,6 +41,7 @@ def parser():
 
     training.add_commands(command)
     looking.add_commands(command)
+    kernels.add_commands(command)
     return top
 
 

@@ -156,7 +156,7 @@ def _go(run, with_estimate=True):
     """Run a training, telling what it will cost, how it goes and how it ended."""
     net, settings = run.net, run.settings
     if with_estimate and run.progress.epoch < settings.epochs:
-        print("timing two steps (the first run ever also compiles the kernels, half a minute)", flush=True)
+        print("timing two steps", flush=True)
         cost = estimate(net, settings.batch_size, settings.epochs - run.progress.epoch, len(run.train_loader.dataset),
                         len(run.val_loader.dataset), settings.keep_all)
         print(f"{net.name}, {sum(w.size for w in net.params.values()):,} parameters, on {net.ops.name}: {cost}")
@@ -208,7 +208,7 @@ def demo(args):
     out = writable_folder(args.out)
     print(f"drawing {args.count:,} sketches of ten classes (kept for the next time)", flush=True)
     train_set, val_set = open_data(f"sketches:{args.count}")
-    print("compiling the kernels, the first time only, and training", flush=True)
+    print("training", flush=True)
     net = models.zfnet_mini(10, ops_of(args), args.seed, conv=(32, 64, 96, 96, 64), fc=(256, 256))
     net.classes = train_set.classes
     net.preprocessing = replace(net.preprocessing, mean=data.mean_colour(train_set, net.preprocessing.resize))

@@ -5,6 +5,7 @@ import numpy as np
 from ..errors import ShapeError
 
 INITS = ("he", "paper")
+DRAWN = 1 << 14          # weights drawn at a time
 
 
 class Layer:
@@ -73,7 +74,12 @@ def initial_weight(shape, fan_in, ops, dtype, rng, init):
     if init not in INITS:
         raise ShapeError(f"there is no initialization {init!r}; use one of {', '.join(INITS)}")
     std = np.sqrt(2 / fan_in) if init == "he" else 1e-2
-    return ops.asarray((std * rng.standard_normal(shape, dtype=np.float32)).astype(dtype))
+    weight = np.empty(shape, dtype)
+    flat, drawn = weight.reshape(-1), np.empty(min(weight.size, DRAWN), np.float32)
+    for start in range(0, weight.size, DRAWN):           # a stretch stays in the cache between drawing and scaling
+        part = flat[start:start + DRAWN]
+        part[...] = std * rng.standard_normal(out=drawn[:part.size], dtype=np.float32)
+    return ops.asarray(weight)
 
 
 def feature_maps(shape, layer):

@@ -52,9 +52,8 @@ class Conv2d(Layer):
 
     def backward_unpooled(self, dy, switches, x):
         """Return the gradients for dy (N, F, PH, PW) and its switches into the output: of a first layer below a max pool."""
-        ops = self.ops
-        return {"weight": ops.conv2d_weight_grad_unpooled(dy, switches, x, self.params["weight"].shape, self.stride, self.pad,
-                                                          self.groups),
+        ops, shape = self.ops, self.params["weight"].shape
+        return {"weight": ops.conv2d_weight_grad_unpooled(dy, switches, x, shape, self.stride, self.pad, self.groups),
                 "bias": ops.bias_grad(dy)}
 
     # `project` is backward's dx: the transposed filters, no bias (paper, sec. 2.1, step 3).

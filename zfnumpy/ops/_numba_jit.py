@@ -3,20 +3,25 @@
 Numba's own cache looks at the file a kernel stands in and not at the files of the functions it calls, so a stale kernel
 could pass the tests; here the cache folder's name is a hash of all kernel sources. It lies in the user's cache folder,
 so a read-only installation caches too. A cache folder named by NUMBA_CACHE_DIR is respected.
+
+A kernel is compiled when it is first called with arguments of some types, and a line says so, once a process; `plain`
+keeps those types few. `compiling` calls every kernel ahead of time.
 """
 
 import atexit
 import functools
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import cgutils, config, event
 from numba.extending import intrinsic
 
 from ..errors import ZFNumpyError
@@ -30,6 +35,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # No "arcp": vectors would divide by approximate reciprocals and single values exactly, and which of the two versions of
 # a loop runs depends on where the arrays lie in memory, so that the same call would give other bits another time.
 FASTMATH = {"reassoc", "contract", "nsz"}
+
+COMPILING = "compiling kernels for this processor"       # how the line begins that says so
+TEMPORARY = "zfnumpy-kernels-"
+KERNELS = []                                             # every kernel, in the order in which they are defined
 
 
 @functools.cache
@@ -45,7 +54,7 @@ def kernel_cache():
     try:
         return writable_folder(Path(root) / digest.hexdigest()[:16])
     except ZFNumpyError:
-        folder = tempfile.mkdtemp(prefix="zfnumpy-kernels-")
+        folder = tempfile.mkdtemp(prefix=TEMPORARY)
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
 
@@ -56,12 +65,54 @@ def kernel(parallel=False):
     def compiled(function):
         before, config.CACHE_DIR = config.CACHE_DIR, str(kernel_cache())     # read when the cache is made, which is now
         try:
-            return numba.njit(function, cache=True, nogil=True, parallel=parallel, fastmath=FASTMATH,
-                              error_model="numpy")
+            made = numba.njit(function, cache=True, nogil=True, parallel=parallel, fastmath=FASTMATH, error_model="numpy")
         finally:
             config.CACHE_DIR = before
+        KERNELS.append(made)
+        return made
 
     return compiled
+
+
+class _Teller(event.Listener):
+    """Logs a warning, which without a handler goes to standard error, when the first kernel is compiled, not loaded."""
+
+    said = False
+
+    def on_start(self, event):
+        if not self.said and event.data["dispatcher"].py_func.__module__.startswith(f"{__package__}."):
+            self.said = True
+            folder = kernel_cache()
+            often = (f"in this process only: the cache folder cannot be written, so they go to {folder}"
+                     if folder.name.startswith(TEMPORARY) else "once")
+            logging.getLogger("zfnumpy").warning("%s, %s (up to a minute) …", COMPILING, often)
+
+    def on_end(self, event):
+        pass
+
+
+teller = _Teller()
+event.register("numba:compile", teller)                  # not sent for what is loaded from the cache
+
+
+class _Writable:
+    """A read-only array's memory, as an array that NumPy takes to be writable; keeps the memory alive."""
+
+    def __init__(self, array):
+        interface = array.__array_interface__
+        self.array, self.__array_interface__ = array, {**interface, "data": (interface["data"][0], False)}
+
+
+def plain(value):
+    """Return a kernel's argument in the one type that kernels are compiled for.
+
+    To numba a read-only array has another type than a writable one, and an int32 scalar than an int: each kernel would be
+    compiled again. A kernel writes only to arrays that were made for it, or that were found writable before.
+    """
+    if isinstance(value, np.ndarray):
+        value = value if value.flags.aligned else value.copy()
+        return value if value.flags.writeable else np.asarray(_Writable(value))
+    return int(value) if isinstance(value, np.integer) else value
 
 
 @intrinsic

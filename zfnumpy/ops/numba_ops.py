@@ -18,6 +18,7 @@ from . import _numba_pointwise as pointwise
 from . import _numba_pool as pooling
 from . import _numba_unpooled as unpooled
 from . import _numba_window as window
+from ._numba_jit import plain
 from .buffers import Buffers
 from .reference import Ops
 from .winograd import Winograd, tiling
@@ -33,13 +34,6 @@ _one_at_a_time = threading.Lock()
 
 def _flat(array):
     return np.ascontiguousarray(array).reshape(-1)
-
-
-def _aligned(count, dtype):
-    """Return an uninitialized array that starts on a whole vector: loads across cache lines take twice as long."""
-    space = np.empty(count * dtype.itemsize + window.VECTOR, np.uint8)
-    start = -space.ctypes.data % window.VECTOR
-    return space[start:start + count * dtype.itemsize].view(dtype)
 
 
 def _places(windows):
@@ -74,7 +68,7 @@ class NumbaOps(Ops):
 
     def _run(self, kernel, *args):
         with _one_at_a_time:
-            kernel(*args, self.threads)
+            kernel(*map(plain, args), plain(self.threads))
 
     # ---- convolution ------------------------------------------------------------------------------------------------
 
@@ -275,7 +269,7 @@ class NumbaOps(Ops):
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def _sgd_update(self, w, velocity, grad, lr, momentum, weight_decay):
-        if not (w.flags.c_contiguous and velocity.flags.c_contiguous):
+        if not (w.flags.carray and velocity.flags.carray):
             super()._sgd_update(w, velocity, grad, lr, momentum, weight_decay)
             return
         number = w.dtype.type
@@ -283,7 +277,7 @@ class NumbaOps(Ops):
                   number(momentum), number(weight_decay))
 
     def _renormalize_filters(self, w, radius):
-        if not w.flags.c_contiguous:
+        if not w.flags.carray:
             super()._renormalize_filters(w, radius)
             return
         self._run(pointwise.renormalize_filters, w.reshape(-1), w.shape[0], w[0].size, w.dtype.type(radius))
@@ -291,14 +285,14 @@ class NumbaOps(Ops):
     # ---- windows of maps --------------------------------------------------------------------------------------------
 
     def _cut_windows(self, x, windows):
-        out = np.empty((len(windows.images), x.shape[1], *windows.size), x.dtype)
+        out = self._empty((len(windows.images), x.shape[1], *windows.size), x.dtype)
         self._run(window.cut_windows, _flat(x), out.shape[0] * out.shape[1], x.shape[1], *_places(windows),
                   out.reshape(-1))
         return out
 
     def _unpool_windows(self, r, switches, above, below):
         P, C = r.shape[:2]
-        out = np.empty((P, C, *below.size), r.dtype)
+        out = self._empty((P, C, *below.size), r.dtype)
         self._run(window.unpool_windows, _flat(r), P * C, C, *_places(above), _flat(switches), *_places(below)[1:],
                   out.reshape(-1))
         return out
@@ -307,15 +301,15 @@ class NumbaOps(Ops):
         F, C, (KH, KW), (h, w) = weight.shape[0] // groups, weight.shape[1], weight.shape[2:], above.size
         row, vectors, slabs = window.slab_layout(C, KH, KW, r.itemsize)
         width, wide = vectors * window.VECTOR // r.itemsize, (w - 1) * win.SW + KW
-        packed = _aligned(groups * slabs * F * width, r.dtype)
+        packed = self._empty(groups * slabs * F * width, r.dtype)
         self._run(window.pack_filters, _flat(weight), groups, F, C, KH, KW, row, width, slabs, packed)
         # Several samples share the way of the filters from memory, as many as their results stay near.
         size = -(-((h - 1) * win.SH + KH) * wide * C // width) * width + width
         most = max(1, min(window.NEAR // (size * r.itemsize), win.N * groups // self.threads))
         together = -(-win.N // max(1, -(-win.N // most)))
-        work = _aligned(self.threads * together * size, r.dtype)
+        work = self._empty(self.threads * together * size, r.dtype)
         switches, pool = (np.zeros(1, np.int32), above) if unpool is None else unpool
-        out = np.empty((win.N, groups * C, *below.size), r.dtype)
+        out = self._empty((win.N, groups * C, *below.size), r.dtype)
         self._run(window.transpose_windows, _flat(r), (win.N, groups, F, C),
                   (KH, KW, win.SH, win.SW, win.PH, win.PW, vectors, slabs), *_places(above)[1:], *_places(below)[1:],
                   packed, window.slab_offsets(row, vectors, slabs, KH, wide * C, r.itemsize), rectify, unpool is not None,

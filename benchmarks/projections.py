@@ -1,0 +1,106 @@
+"""Figure 2's projections: 64 maps of a layer in nine images each, the forward pass made beforehand on both sides."""
+
+import time
+
+import numpy as np
+
+from zfnumpy import visualize
+
+from . import checks, clock
+from . import peer as torchs
+from .report import result
+
+LAYER = "relu5"
+IMAGES = 9
+PIECE = 64             # units that our side takes at once: their full-size pictures are 37 MiB at 224×224
+BATCHES = (1, 2, 4, 8, 16, 32)
+UNEQUAL = 0.01         # the share of pictures that may differ: where rounding decided a pool's tie otherwise
+
+
+def units_of(net, tape, maps):
+    """Return (images, units) of the strongest positions of the first maps in every image: arrays (P,) and three of (P,)."""
+    _, rows, cols = visualize.strongest_units(net.value(LAYER, tape))
+    maps = min(maps, rows.shape[1])
+    images, channels = np.tile(np.arange(len(rows)), maps), np.repeat(np.arange(maps), len(rows))
+    return images, (channels, rows[images, channels], cols[images, channels])
+
+
+def ours(net, x, tape, images, units):
+    """Return a function that makes all projections, by the windowed way where zfnumpy has it."""
+    if hasattr(visualize, "project_units"):
+        def project(at):
+            return visualize.project_units(net, tape, LAYER, images[at], tuple(each[at] for each in units))
+
+        return _all(project, len(images), PIECE)
+
+    def project(at):                                    # a unit in every image of the batch
+        return visualize.project(net, x, LAYER, tuple(each[at] for each in units), tape=tape)
+
+    return _all(project, len(images), len(x))
+
+
+def _all(project, count, size):
+    """Return a function that projects `count` units, `size` at a time, and appends the pictures to a list if given one."""
+    pieces = [slice(i, min(i + size, count)) for i in range(0, count, size)]
+
+    def make(keep=None):
+        for at in pieces:
+            r = project(at)
+            if keep is not None:
+                keep.append(np.asarray(r))
+
+    return make
+
+
+def pictures(make):
+    """Return all the projections that one side makes: (P, 3, H, W)."""
+    kept = []
+    make(kept)
+    return np.concatenate(kept)
+
+
+def unequal(found, right):
+    """Return the share of pictures (P, 3, H, W) that are further than checks.TOLERANCE from the right ones."""
+    return float(np.mean([checks.relative(a, b) > checks.TOLERANCE for a, b in zip(found, right)]))
+
+
+def projection(torch, net, rounds, maps=64):
+    """Time the projections of `maps` maps in IMAGES images from a given forward pass: one result, seconds for all."""
+    x, _ = checks.batch_of(net, IMAGES)
+    _, tape = net.forward(x)
+    images, units = units_of(net, tape, maps)
+    sides, sizes = {"zfnumpy": ours(net, x, tape, images, units)}, {}
+    if torch:
+        right = pictures(sides["zfnumpy"])
+        for layout in torchs.LAYOUTS:
+            deconvnet = torchs.Deconvnet(torch, net, x, LAYER, layout)
+
+            def project(at, deconvnet=deconvnet):
+                return deconvnet(images[at], [each[at] for each in units])
+
+            sizes[layout] = _best_size(project, len(images))
+            sides[layout] = _all(project, len(images), sizes[layout])
+            share = unequal(pictures(sides[layout]), right)
+            if share > UNEQUAL:
+                raise checks.Wrong(f"{share:.0%} of {len(images)} projections of PyTorch, {layout}, differ from ours by "
+                                   f"over {checks.TOLERANCE:g}: nothing is timed; run the tests to see what is wrong")
+    times = clock.turns(sides, rounds)
+    median = float(np.median(times["zfnumpy"]))
+    return result("projection", f"{net.name}, {len(images)} units of {LAYER}", "s" if median >= 1 else "ms", times,
+                  model=net.name, projections=len(images), rounds=rounds, peer_batch=sizes,
+                  projections_per_second=len(images) / median)
+
+
+def _best_size(project, count):
+    """Return the batch size at which PyTorch makes most projections a second, tried on two batches or more of each."""
+    rates = {}
+    for size in BATCHES:
+        tried = min(count, max(2 * size, 8))
+        if size > count:
+            break
+        make = _all(project, tried, size)
+        make()
+        begin = time.perf_counter()
+        make()
+        rates[size] = tried / (time.perf_counter() - begin)
+    return max(rates, key=rates.get)
