@@ -114,6 +114,13 @@ def test_arguments_of_another_kind_compile_nothing(ops):
             if len(kernel.overloads) != count} == {}
 
 
+def test_tuples_become_plain_too():
+    w = np.ones(3)
+    w.setflags(write=False)
+    number, (inner, array) = plain((np.int16(4), (True, w)))
+    assert (type(number), number, inner, array.flags.writeable) == (int, 4, True, True)
+
+
 def test_what_is_read_only_is_never_written(ops):
     w = np.ones((2, 3), "float32")
     w.setflags(write=False)

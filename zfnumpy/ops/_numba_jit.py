@@ -112,6 +112,8 @@ def plain(value):
     if isinstance(value, np.ndarray):
         value = value if value.flags.aligned else value.copy()
         return value if value.flags.writeable else np.asarray(_Writable(value))
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
     return int(value) if isinstance(value, np.integer) else value
 
 
