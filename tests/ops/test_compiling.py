@@ -52,6 +52,8 @@ def use(ops, dtype):
             net.scores(x)
             for rule in RULES:
                 visualize.project(net, x, "relu2", (1,), rule, tape)
+                some = np.arange(N)
+                visualize.project_units(net, tape, "relu2", some, (some % 3, some % 2, some % 3), rule)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import BackendError
+from ..shapes import Windows
 from . import _numba_jit
 from .face import RULES
 
@@ -25,6 +26,10 @@ def calls(ops, dtype):
 
     x, weight, features = a(2, 4, 9, 9), a(6, 4, 3, 3), a(5, 8)
     y, (pooled, switches) = a(2, 6, 9, 9), (a(2, 4, 5, 5), np.zeros((2, 4, 5, 5), np.int32))
+    # Two windows of 2×2 pooled pixels, of what these were pooled from, and of the input of the convolution below.
+    pooled_at = Windows(np.zeros(2, np.int64), np.zeros((2, 2), np.int64), (2, 2), (5, 5))
+    above = pooled_at.under((3, 3), (2, 2), (1, 1), (9, 9))
+    below = above.under((3, 3), (1, 1), (1, 1), (9, 9))
     rule_calls = [lambda rule=rule: ops.relu_backward(x, x, rule) for rule in RULES]
     return [
         lambda: ops.im2col(x, 3, 2, 1), lambda: ops.col2im(a(2, 36, 25), x.shape, 3, 2, 1),
@@ -41,6 +46,10 @@ def calls(ops, dtype):
         lambda: ops.avg_pool2d(x, 3, 2, 1), lambda: ops.avg_pool2d_grad(pooled, x.shape, 3, 2, 1),
         lambda: ops.relu(x), *rule_calls, lambda: ops.relu_backward(x, None, "guided"),
         lambda: ops.local_response_norm(x), lambda: ops.local_response_norm_grad(x, x),
+        lambda: ops.cut_windows(x, above), lambda: ops.unpool_windows(a(2, 4, 2, 2), switches, pooled_at, above),
+        lambda: ops.transpose_windows(a(2, 6, *above.size), weight, above, below, pad=1, rectify=True),
+        lambda: ops.transpose_windows(a(2, 6, 2, 2), weight, above, below, pad=1,
+                                      unpool=(np.zeros((2, 6, 5, 5), np.int32), pooled_at)),
         lambda: ops.sgd_update(a(9), a(9), a(9), 0.1, 0.9, 1e-4), lambda: ops.renormalize_filters(a(6, 4)),
     ]
 
