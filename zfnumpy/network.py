@@ -131,7 +131,7 @@ class Network:
         return scores, tape
 
     def tape_to(self, name, x):
-        """Run x (N, C, H, W) up to the node `name` and no further, and return the tape, which holds that node's output too."""
+        """Run x (N, C, H, W) up to the node `name` and no further, and return the tape, with that node's output in it."""
         tape, last = Tape(x), self.node(name).name
         for done, y in self.steps(x, tape=tape, want=(last,)):
             if done == last:

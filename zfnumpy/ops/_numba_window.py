@@ -21,7 +21,7 @@ from ._numba_jit import kernel, pointer
 
 SLABS = (12, 7, 3, 1)        # vectors a slab's row may have, which are summed in as many registers
 FIRST = 40960                # bytes of a slab's filters that stay in the first-level cache
-NEAR = 2 ** 22               # bytes of results that lie near enough to share a slab's way from memory
+NEAR = 2 ** 19               # bytes of results that leave room in the second-level cache: samples that share a slab
 
 
 def slab_layout(C, KH, KW, itemsize):

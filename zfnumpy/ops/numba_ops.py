@@ -247,7 +247,7 @@ class NumbaOps(Ops):
         # Several samples share the way of the filters from memory, as many as their results stay near.
         size = -(-((h - 1) * win.SH + KH) * wide * C // width) * width + width
         most = max(1, min(window.NEAR // (size * r.itemsize), win.N * groups // self.threads))
-        together = -(-win.N // max(1, -(-win.N // most)))
+        together = max(1, -(-win.N // max(1, -(-win.N // most))))
         # Where many values are not zero, it pays to go through them a few channels at a time, whose filters stay near.
         parts = 1 if unpool is not None else -(-F * width * r.itemsize // window.FIRST)
         block = -(-F // parts)
