@@ -324,8 +324,40 @@ def test_nothing_is_computed_below_the_lowest_node_that_trains(monkeypatch):
     called.clear()
     net.freeze([])
     net.backward(np.ones_like(scores), tape)
+    rest = list(net.nodes)[3:]                                       # conv1, relu1 and pool1 go in one step
+    assert [name for name, _ in called] == list(reversed(rest))
+    net._straight = {}
+    called.clear()
+    net.backward(np.ones_like(scores), tape)
     assert [name for name, _ in called] == list(reversed(net.nodes))
     assert called[-1] == ("conv1", False)                            # no gradient of the pixels is asked for
+
+
+def test_a_first_convolution_below_a_pool_has_the_gradient_of_the_unpooled_map():
+    net, x = built(chain), images()
+    assert net._straight == {"pool1": "conv1"}
+    scores, tape = net.forward(x)
+    dscores = np.random.default_rng(4).standard_normal(scores.shape)
+    straight = net.backward(dscores, tape)
+    net._straight = {}
+    for name, grad in net.backward(dscores, tape).items():
+        np.testing.assert_allclose(straight[name], grad, rtol=1e-9, atol=1e-12, err_msg=name)
+    for frozen in (["conv1"], ["conv2", "fc6", "fc7"]):
+        net = built(chain)
+        scores, tape = net.forward(x)
+        net.freeze([name for name in frozen if name in net.nodes])
+        assert ("conv1.weight" in net.backward(np.ones_like(scores), tape)) is ("conv1" not in frozen)
+
+
+def test_a_tape_that_is_used_up_holds_nothing_any_more():
+    net, x = built(chain), images()
+    scores, tape = net.forward(x)
+    kept = net.backward(np.ones_like(scores), tape)
+    again = net.backward(np.ones_like(scores), tape, keep_tape=False)
+    for name, grad in kept.items():
+        np.testing.assert_array_equal(again[name], grad)
+    assert set(tape.values) == {"input"}
+    assert not [name for name in net.nodes if name in tape.caches and net.nodes[name].layer.params and name != "conv1"]
 
 
 def test_a_sweep_adds_what_arrives_by_several_ways():

@@ -136,10 +136,11 @@ class Network:
         return scores, tape
 
     def tape_to(self, name, x):
-        """Run x (N, C, H, W) up to the node `name` and no further, and return the tape."""
+        """Run x (N, C, H, W) up to the node `name` and no further, and return the tape, with that node's output in it."""
         tape, last = Tape(x), self.node(name).name
-        for done, _ in self.steps(x, tape=tape):
+        for done, y in self.steps(x, tape=tape, want=(last,)):
             if done == last:
+                tape.values[last] = y
                 break
         return tape
 
@@ -234,7 +235,7 @@ class Network:
 
         def step(node, r):
             cache = tape.cache(node.name)
-            if node.name == start and start in self._masked_above:   # the pool that holds its mask is above the start
+            if node.name == start and start in self._masked_above and rule != "deconvnet":    # the mask's pool is above
                 cache = self.value(start, tape)
             return (node.layer.project_boxes if isinstance(r, Boxes) else node.layer.project)(r, cache, rule)
 

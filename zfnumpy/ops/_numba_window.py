@@ -20,7 +20,8 @@ from ._numba_gemm import VECTOR
 from ._numba_jit import kernel, pointer
 
 SLABS = (12, 7, 3, 1)        # vectors a slab's row may have, which are summed in as many registers
-NEAR = 2 ** 22               # bytes of results that lie near enough to share a slab's way from memory
+FIRST = 40960                # bytes of a slab's filters that stay in the first-level cache
+NEAR = 2 ** 19               # bytes of results that leave room in the second-level cache: samples that share a slab
 
 
 def slab_layout(C, KH, KW, itemsize):
@@ -124,9 +125,12 @@ def pack_filters(weight, G, F, C, KH, KW, row, width, slabs, out, threads):
                     out[o + e] = 0
             for i in range(KH):
                 for j in range(KW):
-                    for c in range(C):
-                        e = i * row + j * C + c
-                        out[((g * slabs + e // width) * F + f) * width + e % width] = weight[((q * C + c) * KH + i) * KW + j]
+                    e, c = i * row + j * C, 0
+                    while c < C:                             # a stretch of one slab at a time
+                        o, n = ((g * slabs + e // width) * F + f) * width + e % width, min(C - c, width - e % width)
+                        for d in range(n):
+                            out[o + d] = weight[((q * C + c + d) * KH + i) * KW + j]
+                        c, e = c + n, e + n
 
 
 @kernel()
@@ -174,20 +178,24 @@ def take_plain(r, ro, area, rectify, n, places, values):
 
 
 @kernel()
-def sort_by_place(F, bounds, places, found, span, ends, eo, channels, values, lo):
-    """Sort the list of (place, value), channel f's from bounds[f] on, by place; a place's part ends at ends[place]."""
+def sort_by_place(f0, f1, bounds, places, found, span, ends, eo, channels, values, lo):
+    """Sort channels f0...f1 of the list of (place, value), channel f's from bounds[f] on, by place.
+
+    The sorted list begins at lo + bounds[f0], and a place's part of it ends `ends[place]` later.
+    """
     places, found, channels, values, ends = (pointer(places), pointer(found), pointer(channels), pointer(values),
                                              pointer(ends))
     for place in range(span):
         ends[eo + place] = 0
-    for k in range(bounds[F]):
+    for k in range(bounds[f0], bounds[f1]):
         ends[eo + places[k]] += 1
     total = 0
     for place in range(eo, eo + span):
         count = ends[place]
         ends[place] = total
         total += count
-    for f in range(F):
+    lo += bounds[f0]
+    for f in range(f0, f1):
         for k in range(bounds[f], bounds[f + 1]):
             place = eo + places[k]
             at = ends[place]
@@ -214,13 +222,13 @@ def write_out(result, ro, C, pitch, top, left, top_row, left_col, bottom_row, ri
 
 @kernel(parallel=True)
 def transpose_windows(r, counts, conv, above, above_at, below, below_at, packed, offsets, rectify, pooled, images, pool,
-                      pool_at, switches, together, size, work, out, threads):
+                      pool_at, switches, block, together, size, work, out, threads):
     """out (P, G, C, *below): windows r (P, G, F, *above) through the transposed filters, zero outside the map.
 
     counts: P, G, F, C. conv: KH, KW, SH, SW, PH, PW, vectors and slabs (see pack_filters). above, below, pool: height and
     width of the windows, then of their maps; above_at, below_at, pool_at (P, 2): where they lie. With `pooled`, r
     (P, G, F, *pool) is unpooled by the `switches` of `images` first. Work is dealt out in `together` samples of a group,
-    each with `size` numbers of `work` for its result.
+    each with `size` numbers of `work` for its result; a slab's filters are taken `block` at a time.
     """
     P, G, F, C = counts
     KH, KW, SH, SW, PH, PW, vectors, slabs = conv
@@ -229,12 +237,13 @@ def transpose_windows(r, counts, conv, above, above_at, below, below_at, packed,
     high, wide = (h - 1) * SH + KH, (w - 1) * SW + KW
     area, pitch = pool[0] * pool[1] if pooled else h * w, W if pooled else w
     most, region = F * area, min(h, H) * W if pooled else h * w
-    parts = (P + together - 1) // together
+    parts, blocks = (P + together - 1) // together, (F + block - 1) // block
     for t in numba.prange(threads):
         plane, own = np.zeros(region, r.dtype), t * together * size
-        places, found, bounds = np.empty(most + 1, np.int32), np.empty(most + 1, r.dtype), np.empty(F + 1, np.int64)
+        places, found = np.empty(most + 1, np.int32), np.empty(most + 1, r.dtype)
+        bounds = np.empty((together, F + 1), np.int64)
         channels, values = np.empty(together * most, np.int32), np.empty(together * most, r.dtype)
-        ends = np.empty(together * region, np.int32)
+        ends = np.empty(together * blocks * region, np.int32)
         for q in range(parts * G * t // threads, parts * G * (t + 1) // threads):
             g, p0 = q // parts, q % parts * together
             some = min(together, P - p0)
@@ -243,25 +252,29 @@ def transpose_windows(r, counts, conv, above, above_at, below, below_at, packed,
                 p, n = p0 + b, 0
                 first = max(above_at[p, 0], 0) * W
                 for f in range(F):
-                    ro, so, bounds[f] = ((p * G + g) * F + f) * area, ((images[p] * G + g) * F + f) * pool[2] * pool[3], n
+                    ro, so, bounds[b, f] = ((p * G + g) * F + f) * area, ((images[p] * G + g) * F + f) * pool[2] * pool[3], n
                     if pooled:
                         top, left = pool_at[p, 0], pool_at[p, 1]
                         add_switched(r, ro, switches, so, pool, top, left, first, region, plane)
                         n = take_switched(switches, so, pool, top, left, first, region, rectify, plane, n, places, found)
                     else:
                         n = take_plain(r, ro, area, rectify, n, places, found)
-                bounds[F] = n
-                sort_by_place(F, bounds, places, found, region, ends, b * region, channels, values, b * most)
-            for s in range(slabs):
+                bounds[b, F] = n
+                for k in range(blocks):
+                    sort_by_place(k * block, min((k + 1) * block, F), bounds[b], places, found, region, ends,
+                                  (b * blocks + k) * region, channels, values, b * most)
+            for tile in range(slabs * blocks):
+                s, k = tile // blocks, tile % blocks
                 so, oo = (g * slabs + s) * F * width, s * vectors
                 for b in range(some):
+                    eo, lo = (b * blocks + k) * region, b * most + bounds[b, k * block]
                     top, left = above_at[p0 + b, 0], above_at[p0 + b, 1]
                     base = (min(top, 0) * W + left) if pooled else 0
                     for i in range(max(-top, 0), min(h, H - top)):
                         for j in range(max(-left, 0), min(w, W - left)):
                             place = base + i * pitch + j
-                            begin = ends[b * region + place - 1] if place else 0
-                            n, at = ends[b * region + place] - begin, b * most + begin
+                            begin = ends[eo + place - 1] if place else 0
+                            n, at = ends[eo + place] - begin, lo + begin
                             ro = own + b * size + (i * SH * wide + j * SW) * C
                             if n == 0:
                                 continue

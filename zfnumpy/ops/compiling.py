@@ -39,6 +39,11 @@ def calls(ops, dtype):
         lambda: ops.conv2d_input_grad(y, weight, x.shape, pad=1),
         lambda: ops.conv2d_input_grad(a(2, 6, 4, 4), weight, x.shape, 2),
         lambda: ops.conv_transpose2d(y, weight, a(4), 2, 1, 1),
+        lambda: ops.conv2d_weight_grad_unpooled(a(2, 6, 5, 5), np.zeros((2, 6, 5, 5), np.int32), x, weight.shape, 2, 1),
+        # Maps deep enough to go by Winograd's tiles.
+        lambda: ops.conv2d(a(8, 64, 14, 14), a(64, 64, 3, 3), pad=1),
+        lambda: ops.conv2d_input_grad(a(8, 64, 14, 14), a(64, 64, 3, 3), (8, 64, 14, 14), pad=1),
+        lambda: ops.conv2d_weight_grad(a(8, 64, 14, 14), a(8, 64, 14, 14), (64, 64, 3, 3), pad=1),
         lambda: ops.bias_grad(y), lambda: ops.bias_grad(features),
         lambda: ops.linear(features, a(7, 8), a(7), relu=True), lambda: ops.linear(features[:1], a(7, 8)),
         lambda: ops.linear_input_grad(a(5, 7), a(7, 8)), lambda: ops.linear_weight_grad(a(5, 7), features),

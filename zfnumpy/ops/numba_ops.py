@@ -306,12 +306,15 @@ class NumbaOps(Ops):
         # Several samples share the way of the filters from memory, as many as their results stay near.
         size = -(-((h - 1) * win.SH + KH) * wide * C // width) * width + width
         most = max(1, min(window.NEAR // (size * r.itemsize), win.N * groups // self.threads))
-        together = -(-win.N // max(1, -(-win.N // most)))
+        together = max(1, -(-win.N // max(1, -(-win.N // most))))
+        # Where many values are not zero, it pays to go through them a few channels at a time, whose filters stay near.
+        parts = 1 if unpool is not None else -(-F * width * r.itemsize // window.FIRST)
+        block = -(-F // parts)
         work = self._empty(self.threads * together * size, r.dtype)
         switches, pool = (np.zeros(1, np.int32), above) if unpool is None else unpool
         out = self._empty((win.N, groups * C, *below.size), r.dtype)
         self._run(window.transpose_windows, _flat(r), (win.N, groups, F, C),
                   (KH, KW, win.SH, win.SW, win.PH, win.PW, vectors, slabs), *_places(above)[1:], *_places(below)[1:],
                   packed, window.slab_offsets(row, vectors, slabs, KH, wide * C, r.itemsize), rectify, unpool is not None,
-                  *_places(pool), _flat(switches), together, size, work, out.reshape(-1))
+                  *_places(pool), _flat(switches), block, together, size, work, out.reshape(-1))
         return out
