@@ -1,4 +1,4 @@
-"""Winograd's minimal filtering F(4×4, 3×3): the transforms of one tile, 16 channels at a time, in vector registers.
+"""Winograd's minimal filtering F(4×4, 3×3): the transforms of one tile, a vector of channels at a time.
 
 Four outputs of a filter with three taps are a polynomial product, known by its values at six points: six multiplications
 instead of twelve, and 36 instead of 144 in two dimensions (Winograd 1980; Lavin and Gray, 1509.09308):
@@ -16,7 +16,9 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-LANES = 16                                # channels that a transform takes at once
+from ._numba_gemm import VECTOR
+
+LANES = VECTOR // 4                       # channels that a transform takes at once: a vector of float32
 POINTS = 6                                # a side; 36 products replace 4×4×9
 STEP = 4                                  # outputs of a tile a side
 TAPS = 3                                  # of a filter a side

@@ -5,7 +5,7 @@ filters and strides into `parts` that are such convolutions, each of its own sub
 together are the rows k of the products. Images that share their padding are tiled together, as one cell of a mosaic.
 
 Arrays of points hold one matrix for each of the 36 points, `point` numbers apart. Tiles are rows and channels or filters
-columns, so that the transforms take 16 channels at a time; B matrices lie in panels of NR columns, as the micro-kernel
+columns, so that the transforms take LANES channels at a time; B matrices lie in panels of NR columns, as the micro-kernel
 reads them. No result depends on the number of threads: each is one sum, made by one thread in the order of the tiles.
 """
 

@@ -16,6 +16,7 @@ from ._numba_tiles import LANES, POINTS, STEP, TAPS
 
 MOST_TILES = 1024         # of a chunk; fewer where there are many channels, so that a point's tiles stay in the cache
 CACHED = 160_000          # numbers of a point's matrix
+SPARE = max(LANES, MR)    # numbers between rows that products read down: a tile may look beyond, and lines lie apart in a cache
 
 
 def _up(n, multiple):
@@ -74,7 +75,7 @@ class Tiling:
         self.offsets = np.array([(v[i][0], h[j][0]) for i, j in order])
         self.taps = np.array([[(v[i][0] + win.SH * a) * win.KW + h[j][0] + win.SW * b if a < v[i][1] and b < h[j][1] else -1
                                for a in range(TAPS) for b in range(TAPS)] for i, j in order])
-        self.CP, self.FP = (_up(n, max(self.nr, LANES)) for n in (C, F))
+        self.CP, self.FP = (_up(n, self.nr) for n in (C, F))
         self.K = len(order) * self.CP
         last = POINTS - 1
         self.ks = np.zeros((POINTS * POINTS, 2), np.int64)           # the rows k that each point needs
@@ -167,11 +168,11 @@ class Winograd:
         """y[:, yo:] = the convolution of x[:, xo:] with w (F, C, KH, KW), plus bias; xo, yo count from an image's start."""
         plan, nr = self.plan, self.plan.nr
         u, u_point = self._filters(w, False)
-        v, v_point = self._points(plan.capacity, plan.K + LANES)
+        v, v_point = self._points(plan.capacity, plan.K + SPARE)
         m, m_point = self._points(plan.capacity, plan.FP)
         for cell, cells, tiles in self._chunks():
-            self._fill(x, xo, plan.C, plan.CP, v, v_point, plan.K + LANES, nr, cell, cells, False)
-            self.run(kernels.multiply_points, v, v_point, plan.K + LANES, 1, u, u_point, plan.K * nr, m, m_point, plan.FP,
+            self._fill(x, xo, plan.C, plan.CP, v, v_point, plan.K + SPARE, nr, cell, cells, False)
+            self.run(kernels.multiply_points, v, v_point, plan.K + SPARE, 1, u, u_point, plan.K * nr, m, m_point, plan.FP,
                      self._ranges(0, tiles), self._ranges(0, plan.FP // nr), plan.ks, False)
             self.run(kernels.points_to_images, m, m_point, plan.FP, bias, relu, y.reshape(-1), yo, y[0].size,
                      *y.shape[2:], plan.F, plan.win.N, *self._grid(cell, cells), plan.rows.tiles, plan.columns.tiles,
@@ -181,14 +182,14 @@ class Winograd:
         """dx[:, xo:] = the gradient of the convolution's input for dy[:, yo:]."""
         plan, win, nr = self.plan, self.plan.win, self.plan.nr
         u, u_point = self._filters(w, True)
-        z, z_point = self._points(plan.capacity, plan.FP + LANES)
+        z, z_point = self._points(plan.capacity, plan.FP + SPARE)
         v, v_point = self._points(plan.capacity, plan.K)
         for p, (k0, k1) in enumerate(plan.ks):                        # what no product writes is zero
             of_point = v[p * v_point:][:plan.capacity * plan.K].reshape(plan.capacity, plan.K)
             of_point[:, :k0], of_point[:, k1:] = 0, 0
         for cell, cells, tiles in self._chunks():
-            self._fill(dy, yo, plan.F, plan.FP, z, z_point, plan.FP + LANES, nr, cell, cells, True)
-            self.run(kernels.multiply_points, z, z_point, plan.FP + LANES, 1, u, u_point, plan.F * nr, v, v_point, plan.K,
+            self._fill(dy, yo, plan.F, plan.FP, z, z_point, plan.FP + SPARE, nr, cell, cells, True)
+            self.run(kernels.multiply_points, z, z_point, plan.FP + SPARE, 1, u, u_point, plan.F * nr, v, v_point, plan.K,
                      self._ranges(0, tiles), plan.ks // nr, self._ranges(0, plan.F), False)
             self.run(kernels.points_to_input_grad, v, v_point, plan.K, plan.parts, plan.offsets, plan.CP, dx.reshape(-1), xo,
                      dx[0].size, win.H, win.W, plan.C, win.N, win.PH, win.PW, win.SH, win.SW, *self._grid(cell, cells),
@@ -199,12 +200,12 @@ class Winograd:
         """dw (F, C, KH, KW) = the gradient of the convolution's filters."""
         plan, nr = self.plan, self.plan.nr
         z, z_point = self._points(plan.capacity, plan.FP)
-        v, v_point = self._points(plan.capacity, plan.K + LANES)
+        v, v_point = self._points(plan.capacity, plan.K + SPARE)
         du, du_point = self._points(plan.K + MR, plan.FP)
         for cell, cells, tiles in self._chunks():
             self._fill(dy, yo, plan.F, plan.FP, z, z_point, nr, plan.capacity * nr, cell, cells, True)
-            self._fill(x, xo, plan.C, plan.CP, v, v_point, plan.K + LANES, nr, cell, cells, False)
-            self.run(kernels.multiply_points, v, v_point, 1, plan.K + LANES, z, z_point, plan.capacity * nr, du, du_point,
+            self._fill(x, xo, plan.C, plan.CP, v, v_point, plan.K + SPARE, nr, cell, cells, False)
+            self.run(kernels.multiply_points, v, v_point, 1, plan.K + SPARE, z, z_point, plan.capacity * nr, du, du_point,
                      plan.FP, plan.ks, self._ranges(0, plan.FP // nr), self._ranges(0, tiles), cell > 0)
         self.run(kernels.points_to_weight_grad, du, du_point, plan.FP, plan.taps, plan.CP, plan.C, plan.F, dw.reshape(-1),
                  dw[0, 0].size)
