@@ -16,7 +16,7 @@ from ._numba_tiles import LANES, POINTS, STEP, TAPS
 
 MOST_TILES = 1024         # of a chunk; fewer where there are many channels, so that a point's tiles stay in the cache
 CACHED = 160_000          # numbers of a point's matrix
-SPARE = max(LANES, MR)    # numbers between rows, which a tile that reads down them may look at; and lines lie apart in a cache
+SPARE = max(LANES, MR)    # numbers between rows: a tile that reads down them may look there, and lines lie apart in a cache
 
 
 def _up(n, multiple):
