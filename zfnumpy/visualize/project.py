@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import NodeError, ShapeError
 from ..graph import INPUT
-from ..layers import Boxes
+from ..layers.boxes import Boxes
 from ..ops.face import RULES
 from ..shapes import Windows
 
