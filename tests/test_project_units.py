@@ -5,7 +5,7 @@ import pytest
 from test_project import NODES, SHAPE, built
 
 from zfnumpy import get_ops, models
-from zfnumpy.errors import NodeError
+from zfnumpy.errors import NodeError, ShapeError
 from zfnumpy.layers import AvgPool2d, Concatenate, Conv2d, Dropout, Flatten, GlobalAvgPool, Linear, MaxPool2d, ReLU
 from zfnumpy.layers.boxes import Boxes
 from zfnumpy.network import Network
@@ -223,6 +223,13 @@ def test_what_does_not_exist(layer, images, units, rule, message):
         with pytest.raises(NodeError, match=message) as error:
             function(net, tape, layer, images, units, rule)
         assert "\n" not in str(error.value)
+
+
+def test_a_batch_of_nothing():
+    net = built("chain")
+    _, tape = pass_over(net)
+    with pytest.raises(ShapeError, match="batch must be a whole number from 1, got 0"):
+        project_units(net, tape, "conv3", [0], (0, 0, 0), batch=0)
 
 
 def test_a_tape_that_ends_below():

@@ -14,7 +14,8 @@ import numpy as np
 
 from .errors import BackendError, DTypeError, NodeError, ShapeError
 from .graph import INPUT, Parameters, Tape, named_nodes
-from .layers import Boxes, Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from .layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from .layers.boxes import Boxes
 from .loss import softmax
 from .receptive import receptive_fields
 from .shapes import FLOATS

@@ -1,7 +1,6 @@
 """Layers: settings, parameters and three maps each; no layer remembers a call."""
 
 from .base import Layer
-from .boxes import Boxes
 from .conv import Conv2d
 from .dropout import Dropout
 from .linear import Flatten, Linear
@@ -10,5 +9,5 @@ from .norm import LocalResponseNorm
 from .pool import AvgPool2d, GlobalAvgPool, MaxPool2d
 from .relu import ReLU
 
-__all__ = ["AvgPool2d", "Boxes", "Concatenate", "Conv2d", "Dropout", "Flatten", "GlobalAvgPool", "Layer", "Linear",
+__all__ = ["AvgPool2d", "Concatenate", "Conv2d", "Dropout", "Flatten", "GlobalAvgPool", "Layer", "Linear",
            "LocalResponseNorm", "MaxPool2d", "ReLU"]

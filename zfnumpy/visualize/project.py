@@ -12,9 +12,9 @@ import numpy as np
 
 from ..errors import NodeError, ShapeError
 from ..graph import INPUT
-from ..layers import Boxes
+from ..layers.boxes import Boxes
 from ..ops.face import RULES
-from ..shapes import Windows
+from ..shapes import Windows, count
 
 
 def project(net, x, layer, unit, rule="deconvnet", tape=None):
@@ -51,9 +51,9 @@ def project_units(net, tape, layer, images, units, rule="deconvnet", batch=64):
     images: P ints, rows of the tape; the rest as for `project`, each part of a unit an int or P ints. The same as `project`
     of each by itself, within rounding; but each layer computes only the unit's window, `batch` units together, so that
     hundreds of units share one pass forward. Memory above the result is that of one batch. NodeError for an image that
-    the tape does not hold.
+    the tape does not hold, and whatever `project` refuses; ShapeError for a batch below 1.
     """
-    y, where = _units(net, tape, layer, images, units, rule)
+    (y, where), batch = _units(net, tape, layer, images, units, rule), count(batch, "batch")
     out = net.ops.xp.zeros((len(where[0]), *tape.values[INPUT].shape[1:]), dtype=y.dtype)
     for first in range(0, len(out), batch):
         boxes, corners = _project_boxes(net, tape, layer, y, [part[first:first + batch] for part in where], rule)
