@@ -34,7 +34,7 @@ def zfnumpy_step(asked):
 
     def step():
         scores, tape = net.forward(x, train=True)
-        optimizer.step(net.backward(loss(scores, labels)[1], tape))
+        optimizer.step(net.backward(loss(scores, labels)[1], tape, keep_tape=False))
 
     return step, imported - begin, made - imported
 

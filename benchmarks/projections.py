@@ -12,7 +12,7 @@ from .report import result
 
 LAYER = "relu5"
 IMAGES = 9
-PIECE = 64             # units that our side takes at once: their full-size pictures are 37 MiB at 224×224
+PIECE = 144            # units that our side takes at once: their full-size pictures are 83 MiB at 224×224
 BATCHES = (1, 2, 4, 8, 16, 32)
 UNEQUAL = 0.01         # the share of pictures that may differ: where rounding decided a pool's tie otherwise
 
@@ -25,18 +25,12 @@ def units_of(net, tape, maps):
     return images, (channels, rows[images, channels], cols[images, channels])
 
 
-def ours(net, x, tape, images, units):
-    """Return a function that makes all projections, by the windowed way where zfnumpy has it."""
-    if hasattr(visualize, "project_units"):
-        def project(at):
-            return visualize.project_units(net, tape, LAYER, images[at], tuple(each[at] for each in units))
+def ours(net, tape, images, units):
+    """Return a function that makes all projections."""
+    def project(at):
+        return visualize.project_units(net, tape, LAYER, images[at], tuple(each[at] for each in units), batch=PIECE)
 
-        return _all(project, len(images), PIECE)
-
-    def project(at):                                    # a unit in every image of the batch
-        return visualize.project(net, x, LAYER, tuple(each[at] for each in units), tape=tape)
-
-    return _all(project, len(images), len(x))
+    return _all(project, len(images), PIECE)
 
 
 def _all(project, count, size):
@@ -67,9 +61,9 @@ def unequal(found, right):
 def projection(torch, net, rounds, maps=64):
     """Time the projections of `maps` maps in IMAGES images from a given forward pass: one result, seconds for all."""
     x, _ = checks.batch_of(net, IMAGES)
-    _, tape = net.forward(x)
+    tape = net.tape_to(LAYER, x)
     images, units = units_of(net, tape, maps)
-    sides, sizes = {"zfnumpy": ours(net, x, tape, images, units)}, {}
+    sides, sizes = {"zfnumpy": ours(net, tape, images, units)}, {}
     if torch:
         right = pictures(sides["zfnumpy"])
         for layout in torchs.LAYOUTS:

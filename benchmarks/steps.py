@@ -20,7 +20,7 @@ def training(torch, net, batch, rounds, rate):
 
     def ours():
         scores, tape = net.forward(x, train=True)
-        optimizer.step(net.backward(zf.loss.softmax_cross_entropy(scores, labels)[1], tape))
+        optimizer.step(net.backward(zf.loss.softmax_cross_entropy(scores, labels)[1], tape, keep_tape=False))
 
     weights = {name: w.copy() for name, w in net.params.items()}
     sides = {"zfnumpy": ours}

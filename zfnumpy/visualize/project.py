@@ -45,7 +45,7 @@ def project(net, x, layer, unit, rule="deconvnet", tape=None):
     return net.project(layer, r, tape, rule)
 
 
-def project_units(net, tape, layer, images, units, rule="deconvnet", batch=64):
+def project_units(net, tape, layer, images, units, rule="deconvnet", batch=144):
     """Project P units of `layer` to the pixels, each in one image of the pass that made `tape`: (P, 3, H, W).
 
     images: P ints, rows of the tape; the rest as for `project`, each part of a unit an int or P ints. The same as `project`
