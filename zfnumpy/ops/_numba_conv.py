@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from ._numba_gemm import KC, MR, PANEL, multiply_block, pack_matrix
-from ._numba_jit import kernel, pointer
+from ._numba_jit import NONE, ONE, kernel, pointer
 
 
 @kernel(parallel=True)
@@ -129,7 +129,8 @@ def conv_forward(x, image, group, w, bias, y, N, G, F, R, P, row_offset, pixel_o
             for k0 in range(0, R, KC):
                 kc = min(KC, R - k0)
                 pack_pixels(x, n * image + g * group, row_offset, k0, kc, pixel_offset, j0, width, columns)
-                multiply_block(w, g * F * R + k0, R, 1, F, columns, kc, width, y, yo, P, k0, edge, corner)
+                multiply_block(w, g * F * R + k0, R, ONE, F, columns, kc, width, y, yo, P, k0 > 0,
+                               edge, corner)
             add_bias(y, yo, P, bias, g * F, F, width, relu)
 
 
@@ -158,9 +159,9 @@ def conv_input_grad(dy, wt, dx, N, C, H, W, PH, PW, SH, SW, G, F, R, OH, OW, row
                 width = min(wide, P - j0)
                 for k0 in range(0, F, KC):
                     kc = min(KC, F - k0)
-                    pack_matrix(dy, ((n * G + g) * F + k0) * P + j0, P, 1, kc, width, panels)
-                    multiply_block(wt, (g * R + c0 * KK) * F + k0, F, 1, channels * KK, panels, kc, width,
-                                   cols, 0, wide, k0, edge, corner)
+                    pack_matrix(dy, ((n * G + g) * F + k0) * P + j0, P, ONE, kc, width, panels)
+                    multiply_block(wt, (g * R + c0 * KK) * F + k0, F, ONE, channels * KK, panels, kc, width,
+                                   cols, NONE, wide, k0 > 0, edge, corner)
                 add_columns(cols, wide, channels * KK, j0, width, row_offset, planes, WP, SH, SW, OW)
             for c in range(channels):
                 for i in range(H):
@@ -209,7 +210,7 @@ def conv_weight_grad(dy, x, image, group, sums, N, G, F, R, P, row_offset, pixel
                 n, p0 = d // depths, d % depths * KC
                 kc = min(KC, P - p0)
                 pack_windows(x, n * image + g * group, row_offset, r0, width, pixel_offset, p0, kc, panels)
-                multiply_block(dy, (n * G + g) * F * P + p0, P, 1, F, panels, kc, width,
+                multiply_block(dy, (n * G + g) * F * P + p0, P, ONE, F, panels, kc, width,
                                sums[s], g * F * R + r0, R, d > begin, edge, corner)
 
 

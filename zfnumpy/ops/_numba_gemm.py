@@ -11,12 +11,9 @@ over the summed index.
 import llvmlite.binding as llvm
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils, config
-from numba.extending import intrinsic
 
 from ._numba_jit import kernel, pointer, prefetch
+from ._numba_vectors import vector_code
 
 
 def _host():
@@ -47,94 +44,33 @@ def _micro_kernel_in_python(kc, a, ao, ars, acs, b, bo, c, co, ldc, add):
             c[co + i * ldc + j] = total
 
 
-def _never_unroll(module, branch):
-    """Mark a loop by its branch back: unrolled, it would want more registers than there are and run at half the rate."""
-    unroll = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
-    loop = module.add_metadata([unroll])
-    loop.operands = (loop, unroll)                        # a loop's mark names itself first
-    branch.set_metadata("llvm.loop", loop)
+def _write_micro_kernel(code, kc, a, ao, ars, acs, b, bo, c, co, ldc, add):
+    tile = [(i, j) for i in range(MR) for j in range(NV)]
+    # Three rows of A share a pointer, at 0, 1 and 2 strides from it: that many addresses fit the registers.
+    triples = [code.place(a, ao, code.times(ars, i)) for i in range(0, MR, 3)]
 
-
-@intrinsic
-def _micro_kernel_in_registers(typing, kc, a, ao, ars, acs, b, bo, c, co, ldc, add):
-    """C[MR, NR] (+)= Σ_k A[i, k] B[k, j], with A at ao + i*ars + k*acs, B at bo + k*NR + j, C at co + i*ldc + j."""
-    index = types.intp
-    signature = types.void(index, a, index, index, index, b, index, c, index, index, index)
-    arrays = a, b, c
-
-    def codegen(context, builder, _, args):
-        kc, a, ao, ars, acs, b, bo, c, co, ldc, add = args
-        scalar, lanes = (ir.FloatType(), VECTOR // 4) if arrays[2].dtype == types.float32 else (ir.DoubleType(), VECTOR // 8)
-        i64, i32, vector = ir.IntType(64), ir.IntType(32), ir.VectorType(scalar, lanes)
-
-        def number(value):
-            return ir.Constant(i64, value)
-
-        def start(kind, value, offset):
-            return builder.gep(context.make_array(kind)(context, builder, value).data, [offset])
-
-        def vector_at(pointer, offset):
-            return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
-
-        def load(pointer):
-            value = builder.load(pointer)
-            value.align = scalar.get_abi_alignment(context.target_data)
-            return value
-
-        def store(value, pointer):
-            builder.store(value, pointer).align = scalar.get_abi_alignment(context.target_data)
-
-        pa, pb, pc = (start(*each) for each in zip(arrays, (a, b, c), (ao, bo, co)))
-        name = f"llvm.fma.v{lanes}f{32 if lanes * 4 == VECTOR else 64}"
-        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-        undefined, zero = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * lanes)
-        first_lane = ir.Constant(ir.VectorType(i32, lanes), [0] * lanes)
-        tile = [(i, j) for i in range(MR) for j in range(NV)]
-        # Three rows of A share a pointer, at 0, 1 and 2 strides from it: that many addresses fit the registers.
-        firsts = [builder.gep(pa, [builder.mul(ars, number(i))]) for i in range(0, MR, 3)]
-
-        before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("done")
-        builder.cbranch(builder.icmp_signed(">", kc, number(0)), loop, done)
-        builder.position_at_end(loop)
-        k, row, triples = builder.phi(i64), builder.phi(pb.type), [builder.phi(pa.type) for _ in firsts]
-        for phi, first in zip((k, row, *triples), (number(0), pb, *firsts)):
-            phi.add_incoming(first, before)
-        sums = {at: builder.phi(vector) for at in tile}
-        panel = [load(vector_at(row, number(j * lanes))) for j in range(NV)]
-        totals = {}
+    def step(k, row, *carried):
+        triples, sums = carried[:MR // 3], dict(zip(tile, carried[MR // 3:]))
+        panel = [code.load(row, j * code.lanes) for j in range(NV)]
         for i in range(MR):
-            value = builder.load(builder.gep(triples[i // 3], [builder.mul(ars, number(i % 3))]))
-            broadcast = builder.shuffle_vector(builder.insert_element(undefined, value, ir.Constant(i32, 0)),
-                                               undefined, first_lane)
+            value = code.broadcast(triples[i // 3], code.times(ars, i % 3))
             for j in range(NV):
-                totals[i, j] = builder.call(fma, [broadcast, panel[j], sums[i, j]])
-        following = builder.add(k, number(1))
-        k.add_incoming(following, loop)
-        row.add_incoming(builder.gep(row, [number(lanes * NV)]), loop)
-        for triple in triples:
-            triple.add_incoming(builder.gep(triple, [acs]), loop)
-        for at in tile:
-            sums[at].add_incoming(zero, before)
-            sums[at].add_incoming(totals[at], loop)
-        _never_unroll(builder.module, builder.cbranch(builder.icmp_signed("<", following, kc), loop, done))
+                sums[i, j] = code.fma(value, panel[j], sums[i, j])
+        return [code.place(row, NV * code.lanes), *(code.place(triple, acs) for triple in triples), *sums.values()]
 
-        builder.position_at_end(done)
-        results = {at: builder.phi(vector) for at in tile}
-        for at in tile:
-            results[at].add_incoming(zero, before)
-            results[at].add_incoming(totals[at], loop)
-        with builder.if_else(builder.icmp_signed("!=", add, number(0))) as branches:
-            for accumulate, branch in zip((True, False), branches):
-                with branch:
-                    for i, j in tile:
-                        place = vector_at(pc, builder.add(builder.mul(ldc, number(i)), number(j * lanes)))
-                        store(builder.fadd(load(place), results[i, j]) if accumulate else results[i, j], place)
-        return context.get_dummy_value()
-
-    return signature, codegen
+    start = [code.place(b, bo), *triples, *[code.constant(0)] * len(tile)]
+    sums = dict(zip(tile, code.repeat(kc, start, step)[1 + len(triples):]))
+    with code.builder.if_else(code.builder.icmp_signed("!=", add, code.number(0))) as branches:
+        for accumulate, branch in zip((True, False), branches):
+            with branch:
+                for i, j in tile:
+                    at = co, code.times(ldc, i), j * code.lanes
+                    code.store(code.builder.fadd(code.load(c, *at), sums[i, j]) if accumulate else sums[i, j], c, *at)
 
 
-micro_kernel = _micro_kernel_in_python if config.DISABLE_JIT else _micro_kernel_in_registers
+# C[MR, NR] (+)= Σ_k A[i, k] B[k, j], with A at ao + i*ars + k*acs, B at bo + k*NR + j, C at co + i*ldc + j
+micro_kernel = vector_code("nannnanannn", lambda itemsize: VECTOR // itemsize, _write_micro_kernel, _micro_kernel_in_python,
+                           "micro_kernel")
 
 
 @kernel()
@@ -146,16 +82,15 @@ def multiply_block(a, ao, ars, acs, rows, b, kc, width, c, co, ldc, add, edge, c
     """
     nr = PANEL // c.itemsize
     for i in range(0, rows, MR):
-        height = min(MR, rows - i)
-        whole = height == MR
-        if not whole:
-            take_rows(a, ao + i * ars, ars, acs, height, kc, edge)
+        height, start = min(MR, rows - i), ao + i * ars
+        if height < MR:
+            take_rows(a, start, ars, acs, height, kc, edge)
         for j in range(0, width, nr):
-            if whole and j + nr <= width:
-                micro_kernel(kc, a, ao + i * ars, ars, acs, b, j * kc, c, co + i * ldc + j, ldc, add)
+            if height == MR and j + nr <= width:
+                micro_kernel(kc, a, start, ars, acs, b, j * kc, c, co + i * ldc + j, ldc, add)
                 continue
-            if whole:
-                micro_kernel(kc, a, ao + i * ars, ars, acs, b, j * kc, corner, 0, nr, 0)
+            if height == MR:
+                micro_kernel(kc, a, start, ars, acs, b, j * kc, corner, 0, nr, 0)
             else:
                 micro_kernel(kc, edge, 0, 1, MR, b, j * kc, corner, 0, nr, 0)
             put_corner(corner, height, min(nr, width - j), c, co + i * ldc + j, ldc, add)
@@ -166,9 +101,11 @@ def take_rows(a, ao, ars, acs, height, kc, edge):
     """Copy A[height, kc] to edge (kc, MR), zero from `height` on."""
     zero = a.dtype.type(0)
     a, edge = pointer(a), pointer(edge)
-    for r in range(MR):
-        for k in range(kc):
-            edge[k * MR + r] = a[ao + r * ars + k * acs] if r < height else zero
+    for e in range(kc * MR):
+        edge[e] = zero
+    for k in range(kc):
+        for r in range(height):
+            edge[k * MR + r] = a[ao + r * ars + k * acs]
 
 
 @kernel()
@@ -204,10 +141,8 @@ def pack_matrix(b, bo, brs, bcs, kc, width, out):
         n = min(nr, width - j)
         for k in range(kc):
             s, o = bo + k * brs + j * bcs, j * kc + k * nr
-            for q in range(n):
-                out[o + q] = b[s + q * bcs]
-            for q in range(n, nr):
-                out[o + q] = zero
+            for q in range(nr):
+                out[o + q] = b[s + q * bcs] if q < n else zero
 
 
 @kernel(parallel=True)
@@ -229,7 +164,8 @@ def gemm(a, ars, acs, b, brs, bcs, M, N, K, c, deep, broad, threads):
             for k in range(0, K, deep):
                 kc = min(deep, K - k)
                 pack_matrix(b, k * brs + j * bcs, brs, bcs, kc, width, panels)
-                multiply_block(a, i * ars + k * acs, ars, acs, rows, panels, kc, width, c, i * N + j, N, k, edge, corner)
+                multiply_block(a, i * ars + k * acs, ars, acs, rows, panels, kc, width, c, i * N + j, N, k > 0, edge,
+                               corner)
 
 
 @kernel(parallel=True)

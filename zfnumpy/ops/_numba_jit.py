@@ -36,6 +36,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # a loop runs depends on where the arrays lie in memory, so that the same call would give other bits another time.
 FASTMATH = {"reassoc", "contract", "nsz"}
 
+NONE, ONE = np.int64(0), np.int64(1)     # between kernels: for a literal 0 or 1 numba would compile a variant of its own
 COMPILING = "compiling kernels for this processor"       # how the line begins that says so
 TEMPORARY = "zfnumpy-kernels-"
 KERNELS = []                                             # every kernel, in the order in which they are defined

@@ -11,12 +11,9 @@ product of two sparse ones, and its transpose, which the gradients need, is the 
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils, config
-from numba.extending import intrinsic
 
 from ._numba_gemm import VECTOR
+from ._numba_vectors import vector_code
 
 LANES = VECTOR // 4                       # channels that a transform takes at once: a vector of float32
 POINTS = 6                                # a side; 36 products replace 4×4×9
@@ -41,7 +38,7 @@ _of_filter = np.array([[1 / (_a2 * _b2), 0, 0],
                        [0, 0, 1]])
 
 
-def _tile_map(factors, add=False):
+def _tile_map(name, factors, add=False):
     """Return a kernel function that maps a tile X, LANES channels deep, to M X Mᵀ for M = factors[-1] … factors[0].
 
     f(x, xo, xrow, xcol, y, yo, yrow, ycol): entry (i, j) of the tile are the LANES numbers from x[xo + i*xrow + j*xcol];
@@ -58,69 +55,40 @@ def _tile_map(factors, add=False):
                 o = yo + i * yrow + j * ycol
                 y[o:o + LANES] = tile[i, j] + (y[o:o + LANES] if add else 0)
 
-    @intrinsic
-    def in_registers(typing, x, xo, xrow, xcol, y, yo, yrow, ycol):
-        index = types.intp
-        signature = types.void(x, index, index, index, y, index, index, index)
+    def write(code, x, xo, xrow, xcol, y, yo, yrow, ycol):
+        def combine(coefficients, values):
+            """Return Σ coefficient × value, with additions where a coefficient is 1 or -1."""
+            terms = sorted(((c, v) for c, v in zip(coefficients, values) if c), key=lambda term: term[0] != 1)
+            c, total = terms[0]
+            total = total if c == 1 else code.builder.fmul(code.constant(c), total)
+            for c, v in terms[1:]:
+                if abs(c) == 1:
+                    total = (code.builder.fadd if c == 1 else code.builder.fsub)(total, v)
+                else:
+                    total = code.fma(code.constant(c), v, total)
+            return total
 
-        def codegen(context, builder, signature, args):
-            double = signature.args[0].dtype == types.float64
-            scalar = ir.DoubleType() if double else ir.FloatType()
-            vector = ir.VectorType(scalar, LANES)
-            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3),
-                                                 f"llvm.fma.v{LANES}f{64 if double else 32}")
+        def along(values):
+            """Map one row or column of the tile."""
+            for factor in factors:
+                values = [combine(row, values) for row in factor]
+            return values
 
-            def number(value):
-                return ir.Constant(vector, [float(value)] * LANES)
+        rows = [along([code.load(x, xo, code.times(xrow, i), code.times(xcol, j)) for j in range(size_in)])
+                for i in range(size_in)]
+        columns = [along([row[j] for row in rows]) for j in range(size_out)]
+        for i in range(size_out):
+            for j in range(size_out):
+                at = yo, code.times(yrow, i), code.times(ycol, j)
+                code.store(code.builder.fadd(code.load(y, *at), columns[j][i]) if add else columns[j][i], y, *at)
 
-            def places(kind, array, offset, row, column, size):
-                """Yield pointers to the vectors of a tile, row by row."""
-                start = builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
-                for i in range(size):
-                    for j in range(size):
-                        steps = [builder.mul(step, ir.Constant(ir.IntType(64), n)) for step, n in ((row, i), (column, j))]
-                        yield builder.bitcast(builder.gep(start, [builder.add(*steps)]), vector.as_pointer())
-
-            def load(pointer):
-                value = builder.load(pointer)
-                value.align = scalar.get_abi_alignment(context.target_data)
-                return value
-
-            def combine(coefficients, values):
-                """Return Σ coefficient × value, with additions where a coefficient is 1 or -1."""
-                terms = sorted(((c, v) for c, v in zip(coefficients, values) if c), key=lambda term: term[0] != 1)
-                c, total = terms[0]
-                total = total if c == 1 else builder.fmul(number(c), total)
-                for c, v in terms[1:]:
-                    if abs(c) == 1:
-                        total = (builder.fadd if c == 1 else builder.fsub)(total, v)
-                    else:
-                        total = builder.call(fma, [number(c), v, total])
-                return total
-
-            def along(values):
-                """Map one row or column of the tile."""
-                for factor in factors:
-                    values = [combine(row, values) for row in factor]
-                return values
-
-            tile = [load(pointer) for pointer in places(signature.args[0], *args[:4], size_in)]
-            rows = [along(tile[i * size_in:(i + 1) * size_in]) for i in range(size_in)]
-            columns = [along([row[j] for row in rows]) for j in range(size_out)]
-            for n, pointer in enumerate(places(signature.args[4], *args[4:], size_out)):
-                value = columns[n % size_out][n // size_out]
-                builder.store(builder.fadd(load(pointer), value) if add else value,
-                              pointer).align = scalar.get_abi_alignment(context.target_data)
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return in_python if config.DISABLE_JIT else in_registers
+    return vector_code("annnannn", lambda itemsize: LANES, write, in_python, name)
 
 
-input_to_points = _tile_map([_of_input, _pairs])                        # Bᵀ d B       (6, 6) → (6, 6)
-filter_to_points = _tile_map([_of_filter, _pairs])                      # G g Gᵀ       (3, 3) → (6, 6)
-points_to_output = _tile_map([_pairs.T, _of_output])                    # Aᵀ m A       (6, 6) → (4, 4)
-output_grad_to_points = _tile_map([_of_output.T, _pairs])               # A dy Aᵀ      (4, 4) → (6, 6)
-points_to_filter_grad = _tile_map([_pairs.T, _of_filter.T])             # Gᵀ du G      (6, 6) → (3, 3)
-add_points_to_input_grad = _tile_map([_pairs.T, _of_input.T], add=True)  # B dv Bᵀ      (6, 6) → (6, 6)
+input_to_points = _tile_map("input_to_points", [_of_input, _pairs])                     # Bᵀ d B    (6, 6) → (6, 6)
+filter_to_points = _tile_map("filter_to_points", [_of_filter, _pairs])                  # G g Gᵀ    (3, 3) → (6, 6)
+points_to_output = _tile_map("points_to_output", [_pairs.T, _of_output])                # Aᵀ m A    (6, 6) → (4, 4)
+output_grad_to_points = _tile_map("output_grad_to_points", [_of_output.T, _pairs])      # A dy Aᵀ   (4, 4) → (6, 6)
+points_to_filter_grad = _tile_map("points_to_filter_grad", [_pairs.T, _of_filter.T])    # Gᵀ du G   (6, 6) → (3, 3)
+add_points_to_input_grad = _tile_map("add_points_to_input_grad", [_pairs.T, _of_input.T], add=True)
+                                                                                        # B dv Bᵀ   (6, 6) → (6, 6)

@@ -7,12 +7,9 @@ of the window is one stretch of memory; ROWS rows by SPANS vectors of it are sum
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils, config
-from numba.extending import intrinsic
 
 from ._numba_jit import kernel, pointer
+from ._numba_vectors import vector_code
 
 LANES = 16                                # numbers of a vector
 ROWS, SPANS = 4, 2                        # of a window, summed at once
@@ -27,71 +24,21 @@ def _sum_windows_in_python(count, values, places, x, xo, row, total, o):
         total[o + i * STRETCH:o + (i + 1) * STRETCH] += sums
 
 
-@intrinsic
-def _sum_windows_in_registers(typing, count, values, places, x, xo, row, total, o):
-    """total (ROWS, STRETCH) at o += Σ_k values[k] times the ROWS rows of x from xo + places[k], `row` apart."""
-    index = types.intp
+def _write_sum_windows(code, count, values, places, x, xo, row, total, o):
+    parts = [(i, j) for i in range(ROWS) for j in range(SPANS)]
 
-    def codegen(context, builder, signature, args):
-        count, values, places, x, xo, row, total, o = args
-        single = signature.args[1].dtype == types.float32
-        scalar, i64, i32 = ir.FloatType() if single else ir.DoubleType(), ir.IntType(64), ir.IntType(32)
-        vector = ir.VectorType(scalar, LANES)
-        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3),
-                                             f"llvm.fma.v{LANES}f{32 if single else 64}")
-        undefined, zero = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * LANES)
-        align = scalar.get_abi_alignment(context.target_data)
-        values, places, source, target = (
-            context.make_array(signature.args[at])(context, builder, array).data
-            for at, array in ((1, values), (2, places), (3, x), (6, total)))
+    def step(k, *sums):
+        value, corner = code.broadcast(values, k), code.builder.load(code.place(places, k))
+        return [code.fma(value, code.load(x, xo, corner, code.times(row, i), j * LANES), total)
+                for (i, j), total in zip(parts, sums)]
 
-        def vector_at(start, *offsets):
-            for offset in offsets:
-                start = builder.gep(start, [offset])
-            return builder.bitcast(start, vector.as_pointer())
-
-        def load(place):
-            value = builder.load(place)
-            value.align = align
-            return value
-
-        rows = [builder.mul(row, ir.Constant(i64, i)) for i in range(ROWS)]
-        before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("done")
-        builder.cbranch(builder.icmp_signed(">", count, ir.Constant(i64, 0)), loop, done)
-        builder.position_at_end(loop)
-        k = builder.phi(i64)
-        sums = [[builder.phi(vector) for _ in range(SPANS)] for _ in range(ROWS)]
-        many = builder.shuffle_vector(
-            builder.insert_element(undefined, builder.load(builder.gep(values, [k])), ir.Constant(i32, 0)), undefined,
-            ir.Constant(ir.VectorType(i32, LANES), [0] * LANES))
-        corner = builder.add(xo, builder.load(builder.gep(places, [k])))
-        following = builder.add(k, ir.Constant(i64, 1))
-        k.add_incoming(ir.Constant(i64, 0), before)
-        k.add_incoming(following, loop)
-        spans = [ir.Constant(i64, j * LANES) for j in range(SPANS)]
-        totals = [[builder.call(fma, [many, load(vector_at(source, corner, rows[i], spans[j])), sums[i][j]])
-                   for j in range(SPANS)] for i in range(ROWS)]
-        builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
-        builder.position_at_end(done)
-        for i in range(ROWS):
-            for j in range(SPANS):
-                sums[i][j].add_incoming(zero, before)
-                sums[i][j].add_incoming(totals[i][j], loop)
-        results = [[builder.phi(vector) for _ in range(SPANS)] for _ in range(ROWS)]
-        for i in range(ROWS):
-            for j in range(SPANS):
-                results[i][j].add_incoming(zero, before)
-                results[i][j].add_incoming(totals[i][j], loop)
-        for i in range(ROWS):
-            for j in range(SPANS):
-                place = vector_at(target, o, ir.Constant(i64, (i * SPANS + j) * LANES))
-                builder.store(builder.fadd(load(place), results[i][j]), place).align = align
-        return context.get_dummy_value()
-
-    return types.void(index, values, places, x, index, index, total, index), codegen
+    for (i, j), found in zip(parts, code.repeat(count, [code.constant(0)] * len(parts), step)):
+        at = o, (i * SPANS + j) * LANES
+        code.store(code.builder.fadd(code.load(total, *at), found), total, *at)
 
 
-sum_windows = _sum_windows_in_python if config.DISABLE_JIT else _sum_windows_in_registers
+# total (ROWS, STRETCH) at o += Σ_k values[k] times the ROWS rows of x from xo + places[k], `row` apart
+sum_windows = vector_code("naiannan", lambda itemsize: LANES, _write_sum_windows, _sum_windows_in_python, "sum_windows")
 
 
 @kernel(parallel=True)

@@ -11,13 +11,10 @@ A sample is summed by itself, always in the same order: neither the threads nor 
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils, config
-from numba.extending import intrinsic
 
 from ._numba_gemm import VECTOR
-from ._numba_jit import kernel, pointer
+from ._numba_jit import NONE, kernel, pointer
+from ._numba_vectors import INDEX, vector_code
 
 SLABS = (12, 7, 3, 1)        # vectors a slab's row may have, which are summed in as many registers
 FIRST = 40960                # bytes of a slab's filters that stay in the first-level cache
@@ -51,62 +48,19 @@ def _sparse_row(vectors):
                 total += values[k] * slab[o:o + lanes]
             result[to:to + lanes] += total
 
-    @intrinsic
-    def in_registers(typing, n, values, channels, at, slab, so, result, ro, offsets, oo):
-        """result[ro + offsets[oo + j]:] += Σ_k values[at + k] slab[so + (channels[at + k], j)] for every vector j, n ≥ 1."""
-        index, arrays = types.intp, (values, channels, slab, result, offsets)
-        signature = types.void(index, values, channels, index, slab, index, result, index, offsets, index)
+    def write(code, n, values, channels, at, slab, so, result, ro, offsets, oo):
+        """result[ro + offsets[oo + j]:] += Σ_k values[at + k] slab[so + (channels[at + k], j)] for every vector j."""
+        def step(k, *totals):
+            value = code.broadcast(values, at, k)
+            channel = code.builder.sext(code.builder.load(code.place(channels, at, k)), INDEX)
+            row = code.place(slab, so, code.times(channel, vectors * code.lanes))
+            return [code.fma(value, code.load(row, j * code.lanes), total) for j, total in enumerate(totals)]
 
-        def codegen(context, builder, _, args):
-            n, values, channels, at, slab, so, result, ro, offsets, oo = args
-            single = arrays[3].dtype == types.float32
-            scalar, lanes = (ir.FloatType(), VECTOR // 4) if single else (ir.DoubleType(), VECTOR // 8)
-            i64, i32, vector = ir.IntType(64), ir.IntType(32), ir.VectorType(scalar, lanes)
+        for j, total in enumerate(code.repeat(n, [code.constant(0)] * vectors, step)):
+            to = ro, code.builder.load(code.place(offsets, oo, j))
+            code.store(code.builder.fadd(code.load(result, *to), total), result, *to)
 
-            def number(value):
-                return ir.Constant(i64, value)
-
-            def start(kind, value, offset):
-                return builder.gep(context.make_array(kind)(context, builder, value).data, [offset])
-
-            def vector_at(place, offset):
-                return builder.bitcast(builder.gep(place, [offset]), vector.as_pointer())
-
-            def unaligned(instruction):
-                instruction.align = scalar.get_abi_alignment(context.target_data)
-                return instruction
-
-            value_at, channel_at, slab_at, result_at, offset_at = (
-                start(*each) for each in zip(arrays, (values, channels, slab, result, offsets), (at, at, so, ro, oo)))
-            name = f"llvm.fma.v{lanes}f{32 if single else 64}"
-            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-            undefined, zero = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * lanes)
-            first_lane = ir.Constant(ir.VectorType(i32, lanes), [0] * lanes)
-
-            before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("done")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            k, totals = builder.phi(i64), [builder.phi(vector) for _ in range(vectors)]
-            channel = builder.sext(builder.load(builder.gep(channel_at, [k])), i64)
-            row = builder.gep(slab_at, [builder.mul(channel, number(vectors * lanes))])
-            value = builder.insert_element(undefined, builder.load(builder.gep(value_at, [k])), ir.Constant(i32, 0))
-            value = builder.shuffle_vector(value, undefined, first_lane)
-            new = [builder.call(fma, [value, unaligned(builder.load(vector_at(row, number(j * lanes)))), total])
-                   for j, total in enumerate(totals)]
-            following = builder.add(k, number(1))
-            for phi, first, later in zip((k, *totals), (number(0), *[zero] * vectors), (following, *new)):
-                phi.add_incoming(first, before)
-                phi.add_incoming(later, loop)
-            builder.cbranch(builder.icmp_signed("<", following, n), loop, done)
-            builder.position_at_end(done)
-            for j, total in enumerate(new):
-                to = vector_at(result_at, builder.load(builder.gep(offset_at, [number(j)])))
-                unaligned(builder.store(builder.fadd(unaligned(builder.load(to)), total), to))
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return in_python if config.DISABLE_JIT else in_registers
+    return vector_code("nainananin", lambda itemsize: VECTOR // itemsize, write, in_python, f"sparse_row_{vectors}")
 
 
 sparse_row_12, sparse_row_7, sparse_row_3, sparse_row_1 = (_sparse_row(vectors) for vectors in SLABS)
@@ -249,7 +203,7 @@ def transpose_windows(r, counts, conv, above, above_at, below, below_at, packed,
             some = min(together, P - p0)
             work[own:own + some * size] = 0
             for b in range(some):
-                p, n = p0 + b, 0
+                p, n = p0 + b, NONE
                 first = max(above_at[p, 0], 0) * W
                 for f in range(F):
                     ro, so, bounds[b, f] = ((p * G + g) * F + f) * area, ((images[p] * G + g) * F + f) * pool[2] * pool[3], n
