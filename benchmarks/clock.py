@@ -8,20 +8,29 @@ import numpy as np
 
 from zfnumpy.layers import Conv2d, Linear
 
+WARM = 1.5             # seconds
 MATRIX = 3000          # rows and columns of the matrices whose product gives the machine's rate
 
 
 def turns(sides, rounds):
-    """Call {name: function} in turn, `rounds` times over after one untimed call each: {name: [seconds, …]}."""
-    for side in sides.values():
+    """Call {name: function} in turn, `rounds` times over after one untimed call each: {name: [seconds, …]}.
+
+    What takes less than WARM seconds is called once untimed in each of its turns: the others' turns have emptied the
+    caches, and in a virtual machine also sent memory away that lay idle, which is not what is to be measured.
+    """
+    times = {}
+    for name, side in sides.items():
+        begin = time.perf_counter()
         side()
-    times = {name: [] for name in sides}
+        times[name] = [time.perf_counter() - begin]
     for _ in range(rounds):
         for name, side in sides.items():
+            if times[name][-1] < WARM:
+                side()
             begin = time.perf_counter()
             side()
             times[name].append(time.perf_counter() - begin)
-    return times
+    return {name: taken[1:] for name, taken in times.items()}
 
 
 def matrix_rate():

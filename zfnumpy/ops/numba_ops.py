@@ -1,8 +1,9 @@
 """The operations as jit kernels: every hot loop compiled, the arithmetic of `reference` unchanged.
 
 The kernels take flat contiguous arrays, sizes and a number of threads; here stands what comes before: making arrays
-contiguous, the offset tables, the splits. They lie in `_numba_gemm`, `_numba_conv`, `_numba_pool` and
-`_numba_pointwise`.
+contiguous, the offset tables, the splits. To read them, begin with `_numba_gemm`, the matrix product that all rests on
+(`_numba_vectors` writes its innermost loop), then `_numba_conv`, the convolutions as such products; `_numba_winograd`
+makes most of them with fewer multiplications.
 """
 
 import functools
@@ -23,10 +24,10 @@ from .buffers import Buffers
 from .reference import Ops
 from .winograd import Winograd, tiling
 
-PARTS = 16       # sums that a convolution's weight gradient is made of at most, where its weights are few:
-FEW_WEIGHTS = 1 << 20
-MOST_UNPOOLED = 64   # numbers of a window's row up to which its gradient comes straight from the switches
-FEW = 4          # images up to which a fully connected layer reads its weights straight, without packing
+PARTS = 16                # sums that a convolution's weight gradient is made of at most, where its weights are few:
+FEW_WEIGHTS = 1 << 20     # together no more numbers than these
+MOST_UNPOOLED = 64        # numbers of a window's row up to which its gradient comes straight from the switches
+FEW = 4                   # images up to which a fully connected layer reads its weights straight, without packing
 
 # Numba's workqueue threading layer aborts the process when two threads start parallel kernels at once.
 _one_at_a_time = threading.Lock()
