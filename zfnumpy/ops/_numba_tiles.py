@@ -92,3 +92,57 @@ output_grad_to_points = _tile_map("output_grad_to_points", [_of_output.T, _pairs
 points_to_filter_grad = _tile_map("points_to_filter_grad", [_pairs.T, _of_filter.T])    # Gᵀ du G   (6, 6) → (3, 3)
 add_points_to_input_grad = _tile_map("add_points_to_input_grad", [_pairs.T, _of_input.T], add=True)
                                                                                         # B dv Bᵀ   (6, 6) → (6, 6)
+
+
+def _take_in_python(x, xo, plane, step, lanes, count, out, o):
+    out[o:o + LANES * LANES] = 0
+    for j in range(min(count, LANES)):
+        for q in range(lanes):
+            out[o + j * LANES + q] = x[xo + q * plane + j * step]
+
+
+def _write_take(code, x, xo, plane, step, lanes, count, out, o):
+    builder, none = code.builder, code.number(0)
+    counts = [builder.select(builder.icmp_signed("<", code.number(q), lanes), count, none) for q in range(LANES)]
+    with builder.if_else(builder.icmp_signed("==", step, code.number(1))) as (side_by_side, every_other):
+        with side_by_side:
+            rows = [code.load_first(counts[q], x, xo, code.times(plane, q)) for q in range(LANES)]
+            for j, column in enumerate(code.transposed(rows)):
+                code.store(column, out, o, j * LANES)
+        with every_other:
+            rows = []
+            for q in range(LANES):
+                reach, at = builder.sub(code.times(counts[q], 2), code.number(1)), code.times(plane, q)
+                a = code.load_first(reach, x, xo, at)
+                b = code.load_first(builder.sub(reach, code.number(LANES)), x, xo, at, LANES)
+                rows.append(code.shuffle(a, b, list(range(0, 2 * LANES, 2))))
+            for j, column in enumerate(code.transposed(rows)):
+                code.store(column, out, o, j * LANES)
+
+
+# out (LANES, LANES) at o = the first `count` pixels, `step` (1 or 2) apart, of `lanes` planes of x, as (pixel, plane); zero
+# beyond. Nothing of x is touched but these pixels and those between them.
+take_pixels = vector_code("annnnnan", lambda itemsize: LANES, _write_take, _take_in_python, "take_pixels")
+
+
+def _put_in_python(rows, s, bias, f, relu, y, o, plane, lanes, count):
+    for j in range(min(count, LANES)):
+        for q in range(lanes):
+            value = rows[s + j * LANES + q] + bias[f + q]
+            y[o + q * plane + j] = 0 if relu and value <= 0 else value
+
+
+def _write_put(code, rows, s, bias, f, relu, y, o, plane, lanes, count):
+    builder, none = code.builder, code.constant(0)
+    shift, rectify = code.load(bias, f), builder.icmp_signed("!=", relu, code.number(0))
+    columns = []
+    for j in range(LANES):
+        value = builder.fadd(code.load(rows, s, j * LANES), shift)
+        columns.append(builder.select(rectify, builder.select(builder.fcmp_ordered("<=", value, none), none, value), value))
+    for q, row in enumerate(code.transposed(columns)):
+        with builder.if_then(builder.icmp_signed("<", code.number(q), lanes)):
+            code.store_first(count, row, y, o, code.times(plane, q))
+
+
+# The way back: rows (LANES, LANES) at s, plus bias[f:], rectified if `relu`, to `count` pixels of `lanes` planes of y.
+put_pixels = vector_code("anannannnn", lambda itemsize: LANES, _write_put, _put_in_python, "put_pixels")

@@ -21,10 +21,11 @@ class Vectors:
         self.builder, self.lanes = builder, lanes
         self.scalar = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
         self.vector = ir.VectorType(self.scalar, lanes)
+        self._bits = 32 if dtype == types.float32 else 64
         self._align = self.scalar.get_abi_alignment(context.target_data)
         self._fma = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(self.vector, [self.vector] * 3),
-            f"llvm.fma.v{lanes}f{32 if dtype == types.float32 else 64}")
+            f"llvm.fma.v{lanes}f{self._bits}")
 
     def number(self, value):
         """Return an index as a constant, or the value itself where it is computed."""
@@ -53,6 +54,48 @@ class Vectors:
         """Store a vector there, wherever it lies."""
         place = self.builder.bitcast(self.place(start, *offsets), self.vector.as_pointer())
         self.builder.store(value, place).align = self._align
+
+    def _first(self, count):
+        """Return a mask of the lanes below `count`."""
+        lanes = ir.VectorType(INDEX, self.lanes)
+        undefined, first = ir.Constant(lanes, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+        counts = self.builder.shuffle_vector(self.builder.insert_element(undefined, count, first), undefined,
+                                             ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes))
+        return self.builder.icmp_signed("<", ir.Constant(lanes, list(range(self.lanes))), counts)
+
+    def _masked(self, what, result, *arguments):
+        """Call LLVM's masked load or store; a processor without them reads or writes lane by lane."""
+        name = f"llvm.masked.{what}.v{self.lanes}f{self._bits}.p0v{self.lanes}f{self._bits}"
+        function = cgutils.get_or_insert_function(self.builder.module,
+                                                  ir.FunctionType(result, [a.type for a in arguments]), name)
+        return self.builder.call(function, arguments)
+
+    def load_first(self, count, start, *offsets):
+        """Return the vector whose first `count` numbers lie there, zero from then on; what lies beyond is not touched."""
+        place = self.builder.bitcast(self.place(start, *offsets), self.vector.as_pointer())
+        return self._masked("load", self.vector, place, ir.Constant(ir.IntType(32), self._align), self._first(count),
+                            self.constant(0))
+
+    def store_first(self, count, value, start, *offsets):
+        """Store the first `count` numbers of a vector there."""
+        place = self.builder.bitcast(self.place(start, *offsets), self.vector.as_pointer())
+        self._masked("store", ir.VoidType(), value, place, ir.Constant(ir.IntType(32), self._align), self._first(count))
+
+    def shuffle(self, a, b, lanes):
+        """Return the numbers of a and b, counted on, at `lanes`."""
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
+
+    def transposed(self, rows):
+        """Return the columns of as many rows as there are lanes: in turn blocks of 1, 2, 4, … change places."""
+        n, size, rows = self.lanes, 1, list(rows)
+        while size < n:
+            for i in range(n):
+                if not i & size:
+                    a, b = rows[i], rows[i + size]
+                    rows[i] = self.shuffle(a, b, [lane if not lane & size else n + lane - size for lane in range(n)])
+                    rows[i + size] = self.shuffle(a, b, [lane + size if not lane & size else n + lane for lane in range(n)])
+            size *= 2
+        return rows
 
     def broadcast(self, start, *offsets):
         """Return a vector of the one number there."""

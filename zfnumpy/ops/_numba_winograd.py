@@ -13,7 +13,7 @@ import numba
 import numpy as np
 
 from ._numba_gemm import MR, PANEL, micro_kernel
-from ._numba_jit import kernel, pointer
+from ._numba_jit import kernel
 from ._numba_tiles import (
     LANES,
     POINTS,
@@ -25,6 +25,8 @@ from ._numba_tiles import (
     output_grad_to_points,
     points_to_filter_grad,
     points_to_output,
+    put_pixels,
+    take_pixels,
 )
 
 DEPTH = 512                               # rows of a panel that one call of the micro-kernel goes down
@@ -37,19 +39,16 @@ def gather_rows(x, xo, image, plane, W, lanes, first, N, lines, runs, across, st
     lines (height, 2): the image, counted in the cell down its side, and the row in it, -1 for none; runs (across, 3): for
     each of the images side by side its first column here, its first column in the image, and how many, `step` apart.
     """
-    zero = x.dtype.type(0)
-    x, out = pointer(x), pointer(out)
     for e in range(height * width * LANES):
-        out[e] = zero
+        out[e] = 0
     for i in range(height):
         for b in range(across):
             n = first + lines[i, 0] * across + b
             if lines[i, 1] < 0 or n >= N:
                 continue
             s, o, count = xo + n * image + lines[i, 1] * W + runs[b, 1], (i * width + runs[b, 0]) * LANES, runs[b, 2]
-            for q in range(lanes):
-                for j in range(count):
-                    out[o + j * LANES + q] = x[s + q * plane + j * step]
+            for j in range(0, count, LANES):
+                take_pixels(x, s + j * step, plane, step, lanes, count - j, out, o + j * LANES)
 
 
 @kernel(parallel=True)
@@ -67,7 +66,7 @@ def images_to_points(x, xo, image, H, W, C, N, grad, cell, cells, images, across
     width = STEP * wide + (0 if grad else POINTS - STEP)
     work = cells * down * len(parts) * groups
     for t in numba.prange(threads):
-        rows = np.empty(height * width * LANES, x.dtype)
+        rows = np.empty((height * width + LANES) * LANES, x.dtype)
         for q in range(work * t // threads, work * (t + 1) // threads):
             c, part, i, m = q % groups * LANES, q // groups % len(parts), q // (groups * len(parts)) % down, 0
             m = q // (groups * len(parts) * down)
@@ -141,34 +140,28 @@ def points_to_images(m, point, ldm, bias, relu, y, yo, image, OH, OW, F, N, cell
     groups = (F + LANES - 1) // LANES
     width = STEP * wide
     work = cells * groups * down
-    zero = y.dtype.type(0)
     for t in numba.prange(threads):
-        rows = np.empty(STEP * width * LANES, y.dtype)
+        rows = np.empty((STEP * width + LANES) * LANES, y.dtype)
         for q in range(work * t // threads, work * (t + 1) // threads):
             i, f, mc = q % down, q // down % groups * LANES, q // (down * groups)
             o = (mc * down + i) * wide * ldm + f
             for j in range(wide):
                 points_to_output(m, o + j * ldm, POINTS * point, point, rows, j * STEP * LANES, width * LANES, LANES)
-            put_rows(rows, bias, relu, zero, y, yo, f, min(LANES, F - f), image, OH * OW, OW, (cell + mc) * images, N,
-                     lines[STEP * i:], runs, across, width)
+            put_rows(rows, bias, relu, y, yo + f * OH * OW, f, min(LANES, F - f), image, OH * OW, OW, (cell + mc) * images,
+                     N, lines[STEP * i:], runs, across, width)
 
 
 @kernel()
-def put_rows(rows, bias, relu, zero, y, yo, f, lanes, image, plane, OW, first, N, lines, runs, across, width):
+def put_rows(rows, bias, relu, y, yo, f, lanes, image, plane, OW, first, N, lines, runs, across, width):
     """Write STEP rows of up to LANES filters where they belong in y, with bias and ReLU; the way back of gather_rows."""
-    rows, y = pointer(rows), pointer(y)
     for i in range(STEP):
         for b in range(across):
             n = first + lines[i, 0] * across + b
             if lines[i, 1] < 0 or n >= N:
                 continue
-            o = yo + n * image + f * plane + lines[i, 1] * OW + runs[b, 1]
-            s, count = (i * width + runs[b, 0]) * LANES, runs[b, 2]
-            for q in range(lanes):
-                shift = bias[f + q]
-                for j in range(count):
-                    value = rows[s + j * LANES + q] + shift
-                    y[o + q * plane + j] = zero if relu and value <= 0 else value
+            o, s, count = yo + n * image + lines[i, 1] * OW + runs[b, 1], (i * width + runs[b, 0]) * LANES, runs[b, 2]
+            for j in range(0, count, LANES):
+                put_pixels(rows, s + j * LANES, bias, f, relu, y, o + j, plane, lanes, count - j)
 
 
 @kernel(parallel=True)
@@ -180,7 +173,7 @@ def points_to_input_grad(v, point, ldv, parts, offsets, CP, dx, xo, image, H, W,
     """
     groups = (C + LANES - 1) // LANES
     for t in numba.prange(threads):
-        frame = np.empty(tall * broad * LANES, dx.dtype)
+        frame, bias = np.zeros((tall * broad + LANES) * LANES, dx.dtype), np.zeros(LANES, dx.dtype)
         for q in range(cells * groups * t // threads, cells * groups * (t + 1) // threads):
             mc, c = q // groups, q % groups * LANES
             frame[:] = 0
@@ -193,18 +186,11 @@ def points_to_input_grad(v, point, ldv, parts, offsets, CP, dx, xo, image, H, W,
                             frame, (corner + (i * SH * broad + j * SW) * STEP) * LANES, SH * broad * LANES, SW * LANES)
             for n in range((cell + mc) * images, min((cell + mc + 1) * images, N)):
                 a, b = n % images // across, n % images % across
-                take_frame(frame, ((a * period_h * SH + PH) * broad + b * period_w * SW + PW) * LANES, broad * LANES,
-                           min(LANES, C - c), dx, xo + n * image + c * H * W, H, W)
-
-
-@kernel()
-def take_frame(frame, so, row, lanes, dx, o, H, W):
-    """Write up to LANES planes (H, W) of a frame of LANES channels to dx."""
-    frame, dx = pointer(frame), pointer(dx)
-    for q in range(lanes):
-        for i in range(H):
-            for j in range(W):
-                dx[o + (q * H + i) * W + j] = frame[so + i * row + j * LANES + q]
+                o, s = xo + n * image + c * H * W, ((a * period_h * SH + PH) * broad + b * period_w * SW + PW) * LANES
+                for i in range(H):
+                    for j in range(0, W, LANES):
+                        put_pixels(frame, s + (i * broad + j) * LANES, bias, 0, False, dx, o + i * W + j, H * W,
+                                   min(LANES, C - c), W - j)
 
 
 @kernel(parallel=True)

@@ -109,7 +109,7 @@ class NumbaOps(Ops):
         winograd = self._winograd(win, C, F // groups, x.dtype)
         if winograd:
             x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
-            bias = np.zeros(F, x.dtype) if bias is None else _flat(bias)
+            bias = np.zeros(F, x.dtype) if bias is None else bias
             for xo, yo, filters in self._groups(win, C, F, groups):
                 winograd.forward(x, xo, weight[filters], bias[filters], y, yo, relu)
             return y

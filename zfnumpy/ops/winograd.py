@@ -167,6 +167,7 @@ class Winograd:
     def forward(self, x, xo, w, bias, y, yo, relu):
         """y[:, yo:] = the convolution of x[:, xo:] with w (F, C, KH, KW), plus bias; xo, yo count from an image's start."""
         plan, nr = self.plan, self.plan.nr
+        bias = np.concatenate([bias, np.zeros(plan.FP - plan.F, bias.dtype)])
         u, u_point = self._filters(w, False)
         v, v_point = self._points(plan.capacity, plan.K + SPARE)
         m, m_point = self._points(plan.capacity, plan.FP)
