@@ -106,16 +106,15 @@ class NumbaOps(Ops):
     def _conv2d(self, x, weight, bias, win, groups, relu):
         F, C = weight.shape[0], win.C // groups
         y = self._empty((win.N, F, win.OH, win.OW), x.dtype)
+        bias = np.zeros(F, x.dtype) if bias is None else _flat(bias)
         winograd = self._winograd(win, C, F // groups, x.dtype)
         if winograd:
             x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
-            bias = np.zeros(F, x.dtype) if bias is None else bias
             for xo, yo, filters in self._groups(win, C, F, groups):
                 winograd.forward(x, xo, weight[filters], bias[filters], y, yo, relu)
             return y
         rows, pixels = _offsets(C, win, win.SW)
         padded, plane = self._padded(x, win)
-        bias = np.zeros(F, x.dtype) if bias is None else _flat(bias)
         self._run(conv.conv_forward, padded, win.C * plane, C * plane, _flat(weight), bias,
                   y.reshape(-1), win.N, groups, F // groups, rows.size, pixels.size, rows, pixels, relu)
         return y

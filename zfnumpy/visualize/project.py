@@ -29,9 +29,7 @@ def project(net, x, layer, unit, rule="deconvnet", tape=None):
     tape: of an earlier net.forward(x), which saves that pass. Raises NodeError for a layer or unit that the network
     does not have, naming what it has.
     """
-    if rule not in RULES:
-        raise NodeError(f"the rule {rule!r} does not exist; use one of {', '.join(RULES)}")
-    net.node(layer)
+    _check(net, layer, rule)
     if tape is None:
         tape = net.tape_to(layer, x)
     elif tape.values["input"].shape != x.shape:
@@ -81,11 +79,16 @@ def lay(out, at, box, corner):
     out[:, rows, columns] = box[:, box_rows, box_columns]
 
 
-def _units(net, tape, layer, images, units, rule):
-    """Return the outputs y of `layer` and the index into them of every unit, after checking all arguments."""
+def _check(net, layer, rule):
+    """Refuse a rule that does not exist, or a layer that the network does not have."""
     if rule not in RULES:
         raise NodeError(f"the rule {rule!r} does not exist; use one of {', '.join(RULES)}")
     net.node(layer)
+
+
+def _units(net, tape, layer, images, units, rule):
+    """Return the outputs y of `layer` and the index into them of every unit, after checking all arguments."""
+    _check(net, layer, rule)
     y, images = net.value(layer, tape), np.asarray(images)
     if images.dtype.kind not in "iu" or images.ndim != 1:
         raise NodeError(f"{layer}: images must be a list of ints, got {images.dtype} of shape {images.shape}")
