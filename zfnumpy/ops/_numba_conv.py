@@ -40,6 +40,15 @@ def pad_plane(x, xo, H, W, PH, PW, S, stretch, out, o):
 
 
 @kernel()
+def stretch_length(pixel_offset, p, most):
+    """Return how many output pixels from p on, at most `most`, read places side by side in memory."""
+    n = 1
+    while n < most and pixel_offset[p + n] == pixel_offset[p] + n:
+        n += 1
+    return n
+
+
+@kernel()
 def pack_pixels(x, xo, row_offset, k0, kc, pixel_offset, j0, width, out):
     """im2col of rows k0...k0+kc and output pixels j0...j0+width into panels of NR columns, zeros after the last."""
     nr = PANEL // x.itemsize
@@ -49,9 +58,7 @@ def pack_pixels(x, xo, row_offset, k0, kc, pixel_offset, j0, width, out):
         o, n, c = j * kc, min(nr, width - j), 0
         while c < n:                                       # a stretch of memory at a time: a panel holds one to a few
             first = pixel_offset[j0 + j + c]
-            e = c + 1
-            while e < n and pixel_offset[j0 + j + e] == first + e - c:
-                e += 1
+            e = c + stretch_length(pixel_offset, j0 + j + c, n - c)
             if e - c == nr:
                 for k in range(kc):
                     s = xo + row_offset[k0 + k] + first
@@ -78,9 +85,7 @@ def pack_windows(x, xo, row_offset, r0, width, pixel_offset, p0, kc, out):
         n, k = min(nr, width - j), 0
         while k < kc:
             first = pixel_offset[p0 + k]
-            e = k + 1
-            while e < kc and pixel_offset[p0 + e] == first + e - k:
-                e += 1
+            e = k + stretch_length(pixel_offset, p0 + k, kc - k)
             for c in range(n):
                 s, o = xo + row_offset[r0 + j + c] + first, j * kc + k * nr + c
                 for q in range(e - k):

@@ -68,7 +68,7 @@ def images_to_points(x, xo, image, H, W, C, N, grad, cell, cells, images, across
     for t in numba.prange(threads):
         rows = np.empty((height * width + LANES) * LANES, x.dtype)
         for q in range(work * t // threads, work * (t + 1) // threads):
-            c, part, i, m = q % groups * LANES, q // groups % len(parts), q // (groups * len(parts)) % down, 0
+            c, part, i = q % groups * LANES, q // groups % len(parts), q // (groups * len(parts)) % down
             m = q // (groups * len(parts) * down)
             gather_rows(x, xo + c * H * W, image, H * W, W, min(LANES, C - c), (cell + m) * images, N,
                         lines[parts[part, 0], STEP * i:], runs[parts[part, 1]], across, step, width, height, rows)
