@@ -1,11 +1,8 @@
 """The operations on a GPU through CuPy: the reference on CuPy's arrays."""
 
-from ..errors import BackendError
-from ._cuda import Launcher
+from ._cuda import FILES, Launcher, options, source
+from ._cupy_device import Device, check_device, refuse_missing
 from .reference import Ops
-
-NO_GPU = "CuPy {} finds no GPU; check the driver with nvidia-smi"
-INSTALL = "pip install cupy-cuda12x (CUDA 12) or cupy-cuda13x (CUDA 13)"
 
 
 def gpu_answers():
@@ -18,27 +15,35 @@ def gpu_answers():
         return False
 
 
-class CupyOps(Launcher, Ops):
-    """The reference's operations on CuPy arrays."""
+class CupyOps(Device, Launcher, Ops):
+    """The reference's operations on CuPy arrays.
+
+    memory bounds the bytes of the device that arrays take (a number, or text as "8G"), tf32 lets matrix products in
+    float32 round their inputs to 10 bits of mantissa, for speed. Both hold for the whole process. BackendError, in one
+    line that says what to do, where CuPy, the driver, the GPU or a library is missing.
+    """
 
     name = "cupy"
 
-    def __init__(self):
+    def __init__(self, memory=None, tf32=False):
         try:
             import cupy
-        except ImportError as error:
-            raise BackendError(f"the cupy backend needs CuPy, which is not installed: {INSTALL}") from error
-        try:
-            devices = cupy.cuda.runtime.getDeviceCount()
-        except Exception as error:
-            raise BackendError(f"{NO_GPU.format(cupy.__version__)} ({error})") from error
-        if not devices:
-            raise BackendError(NO_GPU.format(cupy.__version__))
+        except Exception as error:           # a broken installation raises more than ImportError
+            refuse_missing(error)
+        check_device(cupy)
         super().__init__(cupy)
         self._modules, self._kernels = {}, {}
+        self.tf32 = bool(tf32)
+        self._bound_memory(memory)
+        self._choose_tf32(self.tf32)
 
     def to_numpy(self, array):
         return self.xp.asnumpy(array)
 
     def synchronize(self):
         self.xp.cuda.get_current_stream().synchronize()
+
+    def compile_kernels(self, dtypes, progress=iter):
+        for file, dtype in progress([(file, dtype) for dtype in dtypes for file in FILES]):
+            self.xp.RawModule(code=source(file), options=options(dtype)).compile()
+        return f"{len(FILES)} files of kernels are compiled, kept in CuPy's cache"
