@@ -4,8 +4,8 @@ import re
 
 from ..errors import BackendError
 
-INSTALL = "pip install 'zfnumpy[cupy12]' (cupy-cuda12x, for a driver of CUDA 12) or 'zfnumpy[cupy13]' (cupy-cuda13x, CUDA 13)"
-LIBRARIES = "pip install 'cupy-cuda{}x[ctk]'"
+PACKAGE = "'cupy-cuda{}x[ctk]'"         # with [ctk] come cuBLAS, NVRTC and CUDA's headers
+INSTALL = f"pip install {PACKAGE.format(12)} (nvidia-smi says CUDA 12) or {PACKAGE.format(13)} (CUDA 13)"
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 TF32_FROM = 8, 0                       # the compute capability of the first cards that have it
 
@@ -14,11 +14,11 @@ def refuse_missing(error):
     """Raise the BackendError of an `import cupy` that failed: not installed, or installed and broken."""
     if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
         raise BackendError(f"the cupy backend needs CuPy, which is not installed: {INSTALL}") from error
-    raise BackendError(f"CuPy is installed but cannot be imported ({_line(error)}): pip uninstall it, then {INSTALL}") from error
+    raise BackendError(f"CuPy is here but cannot be imported ({_line(error)}): pip uninstall it, then {INSTALL}") from error
 
 
 def check_device(cupy):
-    """Refuse with a BackendError, that says what to do, where there is no driver, an old one, no GPU or a library missing."""
+    """Raise a BackendError that says what to do where there is no driver, an old one, no GPU or a library missing."""
     runtime = cupy.cuda.runtime
     try:
         devices, trouble = runtime.getDeviceCount(), None
@@ -32,7 +32,7 @@ def check_device(cupy):
             ask()                           # the first use loads the library
         except Exception as error:
             raise BackendError(f"CuPy {cupy.__version__} finds a GPU but not CUDA's library {name} ({_line(error)}): "
-                               + LIBRARIES.format(made_for)) from error
+                               f"pip install {PACKAGE.format(made_for)}") from error
 
 
 def _refuse_no_device(cupy, trouble):
@@ -42,16 +42,16 @@ def _refuse_no_device(cupy, trouble):
         driver, made_for = runtime.driverGetVersion(), runtime.runtimeGetVersion()
     except Exception:
         driver = made_for = None
+    said = f" ({_line(trouble)})" if trouble else ""
     if driver == 0:
-        text = (f"{what} is installed, but no NVIDIA driver answers: install the driver; once nvidia-smi shows the card, "
-                "it works here too")
+        text = f"{what} is installed, but there is no NVIDIA driver: install it, until nvidia-smi shows the card"
     elif driver is not None and driver // 1000 < made_for // 1000:
-        text = (f"the NVIDIA driver is too old: it knows CUDA {_version(driver)}, and {what} was made for CUDA "
-                f"{_version(made_for)}; update the driver"
-                + (", or put zfnumpy[cupy12] in the place of zfnumpy[cupy13]" if driver // 1000 == 12 else ""))
+        text = f"the NVIDIA driver knows CUDA {_version(driver)}, {what} needs {_version(made_for)}: update the driver"
+        if driver // 1000 == 12:
+            text += f", or pip uninstall CuPy and pip install {PACKAGE.format(12)}"
     else:
-        text = f"{what} finds no GPU; look whether nvidia-smi shows one, and at CUDA_VISIBLE_DEVICES"
-    raise BackendError(text + (f" ({_line(trouble)})" if trouble else "")) from trouble
+        text = f"{what} finds no GPU{said}; look whether nvidia-smi shows one, and at CUDA_VISIBLE_DEVICES"
+    raise BackendError(text) from trouble
 
 
 def memory_bytes(memory):
@@ -77,26 +77,27 @@ class Device:
         return name.decode(errors="replace") if isinstance(name, bytes) else name
 
     def _bound_memory(self, memory):
-        """Let the arrays take so much of the card's memory and no more; None for all of it."""
-        size, total = memory and memory_bytes(memory), self.xp.cuda.runtime.memGetInfo()[1]
-        if memory is not None and size > total:
+        """Let the process's arrays take so much of the card's memory and no more; None leaves the bound as it is."""
+        if memory is None:
+            return
+        size, total = memory_bytes(memory), self.xp.cuda.runtime.memGetInfo()[1]
+        if size > total:
             raise BackendError(f"the GPU's memory cannot be bounded at {_gib(size)}: {self._name} has {_gib(total)}")
-        # The pool is one for the process, and so is its bound: without one, an earlier one is taken away.
-        self.xp.get_default_memory_pool().set_limit(size=size or 0)
+        self.xp.get_default_memory_pool().set_limit(size=size)
 
     def _choose_tf32(self, tf32):
-        """Let matrix products round their inputs to TF32, or see that they do not; of the whole process, as CuPy has it."""
-        core, found = self.xp._core, (self._properties["major"], self._properties["minor"])
+        """Let cuBLAS round the inputs of float32's products to TF32, or see that it does not."""
+        found = self._properties["major"], self._properties["minor"]
         if tf32 and found < TF32_FROM:
             raise BackendError(f"TF32 needs compute capability {_dotted(TF32_FROM)}, and {self._name} has {_dotted(found)}; "
                                "leave it out")
-        kinds = core._routines_linalg                       # CuPy's own way is an environment variable, read only once
-        core.set_compute_type("float32", kinds.COMPUTE_TYPE_TF32 if tf32 else kinds.COMPUTE_TYPE_FP32)
+        cublas = self.xp.cuda.cublas
+        cublas.setMathMode(self.xp.cuda.get_cublas_handle(),
+                           cublas.CUBLAS_TF32_TENSOR_OP_MATH if tf32 else cublas.CUBLAS_DEFAULT_MATH)
 
     def describe(self):
-        runtime, pool, facts = self.xp.cuda.runtime, self.xp.get_default_memory_pool(), self._properties
-        free, total = runtime.memGetInfo()
-        limit = pool.get_limit()
+        runtime, facts = self.xp.cuda.runtime, self._properties
+        (free, total), limit = runtime.memGetInfo(), self.xp.get_default_memory_pool().get_limit()
         return "\n".join([
             self._name,
             f"compute capability {facts['major']}.{facts['minor']}, {facts['multiProcessorCount']} multiprocessors"
@@ -106,9 +107,10 @@ class Device:
             f"driver for CUDA {_version(runtime.driverGetVersion())}"])
 
     def device_memory(self):
-        reserved = self.xp.get_default_memory_pool().total_bytes()
+        pool = self.xp.get_default_memory_pool()
+        reserved = pool.total_bytes()
         most = reserved + self.xp.cuda.runtime.memGetInfo()[0]
-        return reserved, min(most, self.xp.get_default_memory_pool().get_limit() or most)
+        return reserved, min(most, pool.get_limit() or most)
 
     def release_memory(self):
         self.synchronize()

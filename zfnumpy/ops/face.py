@@ -10,7 +10,7 @@ that say so. `stride` and `pad` are ints or (vertical, horizontal) pairs. Wrong 
 dtypes DTypeError.
 """
 
-from ..errors import ShapeError
+from ..errors import BackendError, ShapeError
 from ..shapes import check_dims, check_floats, check_shape, conv_window, pool_window, transpose_output_shape, window
 from .checks import (
     check_below,
@@ -43,6 +43,28 @@ class OpsFace:
 
     def synchronize(self):
         """Wait until everything asked of the device is done (a no-op on the processor)."""
+
+    # ---- the device -------------------------------------------------------------------------------------------------
+
+    def describe(self):
+        """Return what this backend computes on, a line or several."""
+        return "the processor, in plain NumPy"
+
+    def device_memory(self):
+        """Return the bytes of the device's memory that arrays have reserved, and the most they may; None on the processor.
+
+        What is reserved does not shrink when arrays go, until release_memory: it is the most that was needed since.
+        """
+
+    def release_memory(self):
+        """Give back the device's memory that is reserved and holds no array (a no-op on the processor)."""
+
+    def compile_kernels(self, dtypes=("float32",), progress=iter):
+        """Compile ahead what operations on arrays of these dtypes need, and return in a line what was done.
+
+        `progress` wraps the list of what is to be done (tqdm, say). BackendError where there is nothing to compile.
+        """
+        raise BackendError(f"the {self.name} backend has no kernels of ours to compile; leave out --backend")
 
     # ---- convolution and its adjoints -------------------------------------------------------------------------------
 
