@@ -85,15 +85,12 @@ class Device:
             raise BackendError(f"the GPU's memory cannot be bounded at {_gib(size)}: {self._name} has {_gib(total)}")
         self.xp.get_default_memory_pool().set_limit(size=size)
 
-    def _choose_tf32(self, tf32):
-        """Let cuBLAS round the inputs of float32's products to TF32, or see that it does not."""
+    def _check_tf32(self):
+        """Refuse TF32 on a card that does not have it."""
         found = self._properties["major"], self._properties["minor"]
-        if tf32 and found < TF32_FROM:
+        if found < TF32_FROM:
             raise BackendError(f"TF32 needs compute capability {_dotted(TF32_FROM)}, and {self._name} has {_dotted(found)}; "
                                "leave it out")
-        cublas = self.xp.cuda.cublas
-        cublas.setMathMode(self.xp.cuda.get_cublas_handle(),
-                           cublas.CUBLAS_TF32_TENSOR_OP_MATH if tf32 else cublas.CUBLAS_DEFAULT_MATH)
 
     def describe(self):
         runtime, facts = self.xp.cuda.runtime, self._properties

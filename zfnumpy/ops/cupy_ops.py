@@ -18,9 +18,9 @@ def gpu_answers():
 class CupyOps(Device, Launcher, Ops):
     """The reference's operations on CuPy arrays.
 
-    memory bounds the bytes of the device that arrays take (a number, or text as "8G"), tf32 lets matrix products in
-    float32 round their inputs to 10 bits of mantissa, for speed. Both hold for the whole process. BackendError, in one
-    line that says what to do, where CuPy, the driver, the GPU or a library is missing.
+    memory bounds the bytes of the device that arrays take (a number, or text as "8G"), for the whole process. tf32 lets
+    matrix products in float32 round their inputs to TF32's 10 bits of mantissa, for speed. BackendError, in one line that
+    says what to do, where CuPy, the driver, the GPU or a library is missing.
     """
 
     name = "cupy"
@@ -33,9 +33,10 @@ class CupyOps(Device, Launcher, Ops):
         check_device(cupy)
         super().__init__(cupy)
         self._modules, self._kernels = {}, {}
-        self.tf32 = bool(tf32)
+        self.tf32, self.multiprocessors = bool(tf32), self._properties["multiProcessorCount"]
+        if self.tf32:
+            self._check_tf32()
         self._bound_memory(memory)
-        self._choose_tf32(self.tf32)
 
     def to_numpy(self, array):
         return self.xp.asnumpy(array)
