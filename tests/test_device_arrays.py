@@ -1,6 +1,7 @@
 """Everything above the operations on arrays of a device: the stand-in for CuPy lets nothing cross to the host in silence.
 
-What comes out must be what the numpy backend makes of the same seeds.
+What comes out must be what the numpy backend makes of the same seeds, and of the same dropout masks: a device may draw its
+own, so the other side is given those.
 """
 
 import signal
@@ -96,6 +97,13 @@ def assert_same(found, expected, limit=1e-9):
             assert_same(one, other, limit)
 
 
+def drawing_alike(device_ops, name="numpy"):
+    """Return a backend of the processor that takes its dropout masks from the device's."""
+    ops = zf.get_ops(name)
+    ops._dropout_mask = lambda *args: device_ops.to_numpy(device_ops._dropout_mask(*args))
+    return ops
+
+
 @pytest.fixture(scope="module")
 def pair(device_ops):
     """The same network twice: (on the device, on NumPy arrays)."""
@@ -115,7 +123,7 @@ def tapes(pair):
 @pytest.mark.parametrize("train", [False, True])
 def test_forward_and_backward(device_ops, dtype, limit, train):
     results = []
-    for ops in (device_ops, NUMPY):
+    for ops in (device_ops, drawing_alike(device_ops)):
         net = network(ops, dtype)
         scores, tape = net.forward(ops.asarray(images(dtype=dtype)), train=train)
         loss, dscores = softmax_cross_entropy(scores, np.array([1, 0, 7]))
@@ -162,7 +170,7 @@ def test_the_loss_takes_labels_from_anywhere(device_ops):
 def test_steps(device_ops, init):
     """Momentum, weight decay, dropout and the paper's renormalization of filters, three steps long."""
     results = []
-    for ops in (device_ops, NUMPY):
+    for ops in (device_ops, drawing_alike(device_ops)):
         net = network(ops)
         sgd = SGD(net, 0.05, 0.9, 5e-4, max_filter_rms=0.2 if init == "paper" else None)
         for step in range(3):
@@ -205,10 +213,10 @@ def results_of(run):
 @pytest.fixture(scope="module")
 def runs(device_ops, drawn, tmp_path_factory):
     """A run of two epochs with numpy, and the folders of runs of one epoch on (the device, numpy)."""
-    folders = tmp_path_factory.mktemp("runs")
-    whole = start(NUMPY, drawn, folders / "whole", epochs=2)
+    folders, alike = tmp_path_factory.mktemp("runs"), drawing_alike(device_ops)
+    whole = start(alike, drawn, folders / "whole", epochs=2)
     whole.go()
-    halves = [start(ops, drawn, folders / ops.name) for ops in (device_ops, NUMPY)]
+    halves = [start(ops, drawn, folders / ops.name) for ops in (device_ops, alike)]
     for half in halves:
         half.go()
     assert_same(*map(results_of, halves), 1e-7)
@@ -219,7 +227,7 @@ def runs(device_ops, drawn, tmp_path_factory):
 def test_a_run_goes_on_wherever_it_began(device_ops, drawn, runs, tmp_path, before, after):
     whole, folders = runs
     folder = folders[0 if before == "cupy" else 1]
-    ops = device_ops if after == "cupy" else zf.get_ops(after)
+    ops = device_ops if after == "cupy" else drawing_alike(device_ops, after)
     run = Run.resume(folder, *drawn, ops=ops, out=tmp_path, epochs=2)
     run.go()
     assert type(run.net.params["conv1.weight"]) is ops.xp.ndarray
