@@ -134,7 +134,7 @@ def _filled(size, step):
 
 
 def _forward_taps(C, KH, KW, H, W):
-    """Return a convolution's taps (K, 2): for each channel and place in the window the offset in the image, and its weight's."""
+    """Return a convolution's taps (K, 2): each channel's and place's offset in the image and in the weights."""
     c, i, j = np.indices((C, KH, KW)).reshape(3, C * KH * KW)
     return np.stack([(c * H + i) * W + j, np.arange(len(c))], axis=1)
 
@@ -162,7 +162,7 @@ def _reach(phases, out):
 
 
 def _phase_taps(M, C, KH, KW, rows, columns, H, W):
-    """Return a phase's taps (K, 2): for each filter and place in the window the offset in dy (…, M, H, W), and its weight's."""
+    """Return a phase's taps (K, 2): each filter's and place's offset in dy (…, M, H, W) and in the weights."""
     f, u, v = np.indices((M, len(rows), len(columns))).reshape(3, M * len(rows) * len(columns))
     i, j = rows.start + rows.step * u, columns.start + columns.step * v
     return np.stack([(f * H - u) * W - v, (f * C * KH + i) * KW + j], axis=1)
