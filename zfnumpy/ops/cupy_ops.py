@@ -1,7 +1,9 @@
 """The operations on a GPU through CuPy: the reference on CuPy's arrays."""
 
 from ..errors import BackendError
-from ._cuda import Launcher
+from ._cupy_pointwise import Pointwise
+from ._cupy_pool import Pools
+from ._cupy_windows import WindowsOfMaps
 from .reference import Ops
 
 NO_GPU = "CuPy {} finds no GPU; check the driver with nvidia-smi"
@@ -18,7 +20,7 @@ def gpu_answers():
         return False
 
 
-class CupyOps(Launcher, Ops):
+class CupyOps(Pools, Pointwise, WindowsOfMaps, Ops):
     """The reference's operations on CuPy arrays."""
 
     name = "cupy"

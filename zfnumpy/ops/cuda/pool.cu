@@ -1,0 +1,115 @@
+// Windows over planes: columns of them, maxima with their switches, averages, and the ways back.
+//
+// One thread makes one number, threads side by side make pixels side by side. What goes back to the pixels is gathered:
+// a pixel's thread adds what the few windows over it say, in a fixed order, so no two threads write to one place.
+
+// The windows along an axis that hold a pixel: from first_window to last_window. `at` counts from the padding's edge.
+__device__ inline int first_window(int at, int K, int S) { return at < K ? 0 : (at - K) / S + 1; }
+__device__ inline int last_window(int at, int S, int O) { return min(at / S, O - 1); }
+
+// cols (N, C*KH*KW, OH*OW): a thread for each number of it.
+extern "C" __global__ void im2col(long long count, const REAL *x, REAL *cols, WINDOW) {
+    for (index_t i = first(); i < count; i += step()) {
+        index_t rest = over(i, OH * OW);                          // (n, c, kernel row, kernel column)
+        int pixel = (int)(i - rest * (OH * OW)), u = pixel / OW, v = pixel % OW;
+        index_t plane = over(rest, KH * KW);
+        int place = (int)(rest - plane * (KH * KW));
+        int row = u * SH - PH + place / KW, col = v * SW - PW + place % KW;
+        bool inside = row >= 0 && row < H && col >= 0 && col < W;
+        cols[i] = inside ? x[plane * (H * W) + row * W + col] : (REAL)0;
+    }
+}
+
+// x (N, C, H, W): a thread for each pixel adds its copies, in the order of their places in the window.
+extern "C" __global__ void col2im(long long count, const REAL *cols, REAL *x, WINDOW) {
+    for (index_t i = first(); i < count; i += step()) {
+        index_t plane = over(i, H * W);
+        int pixel = (int)(i - plane * (H * W)), row = pixel / W + PH, col = pixel % W + PW;
+        REAL sum = 0;
+        for (int u = last_window(row, SH, OH); u >= first_window(row, KH, SH); u--)
+            for (int v = last_window(col, SW, OW); v >= first_window(col, KW, SW); v--) {
+                int place = (row - u * SH) * KW + col - v * SW;
+                sum += cols[(plane * (KH * KW) + place) * (OH * OW) + u * OW + v];
+            }
+        x[i] = sum;
+    }
+}
+
+// y and switches (N, C, OH, OW): the first of a window's largest pixels, or its first NaN. Padding is never read.
+extern "C" __global__ void max_pool(long long count, const REAL *x, REAL *y, int *switches, WINDOW) {
+    for (index_t i = first(); i < count; i += step()) {
+        index_t plane = over(i, OH * OW);
+        int pixel = (int)(i - plane * (OH * OW)), top = pixel / OW * SH - PH, left = pixel % OW * SW - PW;
+        int bottom = min(top + KH, H), right = min(left + KW, W);
+        top = max(top, 0), left = max(left, 0);
+        const REAL *map = x + plane * (H * W);
+        int best = top * W + left;
+        REAL most = map[best];
+        for (int row = top; row < bottom; row++)
+            for (int col = left; col < right; col++) {
+                REAL value = map[row * W + col];
+                if (value > most || (value != value && most == most)) {      // only NaN differs from itself
+                    most = value;
+                    best = row * W + col;
+                }
+            }
+        y[i] = most;
+        switches[i] = best;
+    }
+}
+
+// Raise the flag if a switch lies outside a plane of so many pixels. Whoever writes it writes the same.
+extern "C" __global__ void find_outside(long long count, const int *switches, int pixels, int *flag) {
+    for (index_t i = first(); i < count; i += step())
+        if (switches[i] < 0 || switches[i] >= pixels) flag[0] = 1;
+}
+
+// x (N, C, H, W): a thread for each pixel adds y where the switch of a window over it names it, windows in row-major order.
+extern "C" __global__ void max_unpool(long long count, const REAL *y, const int *switches, REAL *x, WINDOW) {
+    for (index_t i = first(); i < count; i += step()) {
+        index_t plane = over(i, H * W);
+        int pixel = (int)(i - plane * (H * W)), row = pixel / W + PH, col = pixel % W + PW;
+        REAL sum = 0;
+        for (int u = first_window(row, KH, SH); u <= last_window(row, SH, OH); u++)
+            for (int v = first_window(col, KW, SW); v <= last_window(col, SW, OW); v++) {
+                index_t at = plane * (OH * OW) + u * OW + v;
+                if (switches[at] == pixel) sum += y[at];
+            }
+        x[i] = sum;
+    }
+}
+
+// The same where nobody told the window: a thread for each plane goes over its switches one by one. x begins as zeros.
+extern "C" __global__ void max_unpool_planes(long long planes, const REAL *y, const int *switches, REAL *x, int pixels,
+                                             int pooled) {
+    for (index_t plane = first(); plane < planes; plane += step())
+        for (index_t at = plane * pooled; at < (plane + 1) * pooled; at++)
+            x[plane * pixels + switches[at]] += y[at];
+}
+
+// y (N, C, OH, OW): the sum of each window's pixels over KH*KW, so that padding counts as zeros.
+extern "C" __global__ void avg_pool(long long count, const REAL *x, REAL *y, WINDOW) {
+    for (index_t i = first(); i < count; i += step()) {
+        index_t plane = over(i, OH * OW);
+        int pixel = (int)(i - plane * (OH * OW)), top = pixel / OW * SH - PH, left = pixel % OW * SW - PW;
+        const REAL *map = x + plane * (H * W);
+        REAL sum = 0;
+        for (int row = max(top, 0); row < min(top + KH, H); row++)
+            for (int col = max(left, 0); col < min(left + KW, W); col++)
+                sum += map[row * W + col];
+        y[i] = sum / (KH * KW);
+    }
+}
+
+// dx (N, C, H, W): a thread for each pixel adds its share of the windows over it.
+extern "C" __global__ void avg_pool_grad(long long count, const REAL *dy, REAL *dx, WINDOW) {
+    for (index_t i = first(); i < count; i += step()) {
+        index_t plane = over(i, H * W);
+        int pixel = (int)(i - plane * (H * W)), row = pixel / W + PH, col = pixel % W + PW;
+        REAL sum = 0;
+        for (int u = first_window(row, KH, SH); u <= last_window(row, SH, OH); u++)
+            for (int v = first_window(col, KW, SW); v <= last_window(col, SW, OW); v++)
+                sum += dy[plane * (OH * OW) + u * OW + v];
+        dx[i] = sum / (KH * KW);
+    }
+}
