@@ -227,7 +227,7 @@ class OpsFace:
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def dropout_mask(self, shape, p, rng, dtype):
-        """Return a mask of zeros (probability p) and 1 / (1 - p), drawn from the NumPy Generator rng."""
+        """Return a mask of zeros (probability p) and 1 / (1 - p), drawn from the NumPy Generator rng, or by a key of it."""
         if not 0 <= p < 1:
             raise ShapeError(f"dropout_mask: p must lie in [0, 1), got {p}")
         return self._dropout_mask(tuple(shape), p, rng, dtype)

@@ -6,13 +6,13 @@
 extern "C" __global__ void cut_windows(long long count, const REAL *x, const int *places, REAL *out, int C, int H, int W,
                                        int h, int w, int map_H, int map_W) {
     for (index_t i = first(); i < count; i += step()) {
-        index_t plane = over(i, h * w), p = over(plane, C);
-        int pixel = (int)(i - plane * (h * w)), u = pixel / w, v = pixel % w;
+        Pixel own = pixel_of(i, h, w);
+        index_t p = over(own.plane, C);
         const int *place = places + 5 * p;
-        int row = place[1] + u, col = place[2] + v, map_row = place[3] + u, map_col = place[4] + v;
+        int row = place[1] + own.row, col = place[2] + own.col, map_row = place[3] + own.row, map_col = place[4] + own.col;
         bool inside = row >= 0 && row < H && col >= 0 && col < W
             && map_row >= 0 && map_row < map_H && map_col >= 0 && map_col < map_W;
-        index_t map = (index_t)place[0] * C + (plane - p * C);
+        index_t map = (index_t)place[0] * C + (own.plane - p * C);
         out[i] = inside ? x[map * (H * W) + row * W + col] : (REAL)0;
     }
 }
@@ -21,9 +21,9 @@ extern "C" __global__ void cut_windows(long long count, const REAL *x, const int
 extern "C" __global__ void mask_windows(long long count, const REAL *r, const int *places, REAL *out, int C, int H, int W,
                                         int h, int w, int rectify) {
     for (index_t i = first(); i < count; i += step()) {
-        index_t plane = over(i, h * w), p = over(plane, C);
-        int pixel = (int)(i - plane * (h * w));
-        int row = places[2 * p] + pixel / w, col = places[2 * p + 1] + pixel % w;
+        Pixel own = pixel_of(i, h, w);
+        const int *corner = places + 2 * over(own.plane, C);
+        int row = corner[0] + own.row, col = corner[1] + own.col;
         REAL value = row >= 0 && row < H && col >= 0 && col < W ? r[i] : (REAL)0;
         out[i] = rectify ? rectified(value) : value;
     }
@@ -40,25 +40,23 @@ extern "C" __global__ void unpool_windows(long long count, const REAL *r, const 
                                           int C, int OH, int OW, int h, int w, int H, int W, int below_h, int below_w,
                                           int rectify) {
     for (index_t i = first(); i < count; i += step()) {
-        index_t plane = over(i, h * w), p = over(plane, C);
-        int pixel = (int)(i - plane * (h * w));
+        Pixel own = pixel_of(i, h, w);
+        index_t p = over(own.plane, C);
         const int *place = places + 5 * p;
-        int top = place[1], left = place[2], row = top + pixel / w, col = left + pixel % w;
-        if (row < 0 || row >= OH || col < 0 || col >= OW) continue;
-        const int *map = switches + ((index_t)place[0] * C + (plane - p * C)) * (OH * OW);
-        int own = map[row * OW + col], u = own / W - place[3], v = own % W - place[4];
-        if (own < 0 || own >= H * W || u < 0 || u >= below_h || v < 0 || v >= below_w) continue;
-        const REAL *values = r + plane * (h * w);
-        bool is_first = true;
+        int top = place[1], left = place[2];
+        if (top + own.row < 0 || top + own.row >= OH || left + own.col < 0 || left + own.col >= OW) continue;
+        const int *map = switches + ((index_t)place[0] * C + (own.plane - p * C)) * (OH * OW);
+        int named = map[(top + own.row) * OW + left + own.col], u = named / W - place[3], v = named % W - place[4];
+        if (named < 0 || named >= H * W || u < 0 || u >= below_h || v < 0 || v >= below_w) continue;
+        index_t values = own.plane * (h * w);                                // where those of this window begin in r
+        bool earlier = false;
         REAL sum = 0;
-        for (row = max(top, 0); row < min(top + h, OH) && is_first; row++)
-            for (col = max(left, 0); col < min(left + w, OW); col++)
-                if (map[row * OW + col] == own) {
-                    int at = (row - top) * w + col - left;
-                    is_first = at >= pixel;
-                    if (!is_first) break;
-                    sum += values[at];
+        for (int row = max(-top, 0); row < min(h, OH - top) && !earlier; row++)
+            for (int col = max(-left, 0); col < min(w, OW - left) && !earlier; col++)
+                if (map[(top + row) * OW + left + col] == named) {
+                    earlier = values + row * w + col < i;
+                    sum += r[values + row * w + col];
                 }
-        if (is_first) out[plane * (below_h * below_w) + u * below_w + v] = rectify ? rectified(sum) : sum;
+        if (!earlier) out[(own.plane * below_h + u) * below_w + v] = rectify ? rectified(sum) : sum;
     }
 }
