@@ -189,6 +189,13 @@ def test_threads_and_blocks_in_another_order_give_the_same_bits(device_ops, monk
         np.testing.assert_array_equal(again[1], found[0][1])
 
 
+def test_nothing_passes_where_the_unit_is_not_a_number(device_ops):
+    r, y = np.array([1.0, 2.0]), np.array([np.nan, 1.0])
+    for rule in ("gradient", "guided"):
+        np.testing.assert_array_equal(cp.asnumpy(device_ops.relu_backward(cp.asarray(r), cp.asarray(y), rule)), [0, 2])
+        np.testing.assert_array_equal(NUMPY.relu_backward(r, y, rule), [0, 2])
+
+
 # ---- switches -------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("window", [(3, 2, 1), ()])
@@ -214,14 +221,14 @@ def test_a_window_past_the_edge_gives_its_value_back(device_ops):
 
 
 def test_values_add_in_row_major_order(device_ops):
-    """1e8 + 1 - 1e8 is 0 in float32, and 1 in another order."""
-    y, switches = np.array([[[[1e8, 1.0], [-1e8, 0.0]]]], "float32"), np.full((1, 1, 2, 2), 4, np.int32)
+    """1 + 1e8 - 1e8 + 2 is 2 in float32, and something else in most other orders."""
+    y, switches = np.array([[[[1, 1e8], [-1e8, 2]]]], "float32"), np.full((1, 1, 2, 2), 4, np.int32)
     at = Windows(np.array([0]), np.array([[0, 0]]), (2, 2), (2, 2))
     below = Windows(np.array([0]), np.array([[0, 0]]), (3, 3), (3, 3))
     for found in (device_ops.max_unpool2d(cp.asarray(y), cp.asarray(switches), (1, 1, 3, 3), 2, 1),
                   device_ops.max_unpool2d(cp.asarray(y), cp.asarray(switches), (1, 1, 3, 3)),
                   device_ops.unpool_windows(cp.asarray(y), cp.asarray(switches), at, below)):
-        np.testing.assert_array_equal(cp.asnumpy(found), np.zeros((1, 1, 3, 3)))
+        np.testing.assert_array_equal(cp.asnumpy(found).ravel(), [0, 0, 0, 0, 2, 0, 0, 0, 0])
 
 
 def test_windows_pass_over_switches_of_other_maps(device_ops):

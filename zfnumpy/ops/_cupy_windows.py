@@ -24,7 +24,11 @@ class WindowsOfMaps(Launcher):
     def _cut_windows(self, x, windows):
         return self._cut(x, windows.images, windows.corners, windows)
 
-    def _unpool_windows(self, r, switches, above, below, rectify=False):
+    def _unpool_windows(self, r, switches, above, below):
+        return self._unpooled_windows(r, switches, above, below, False)
+
+    def _unpooled_windows(self, r, switches, above, below, rectify):
+        """Return what unpool_windows does, rectified if asked."""
         out, (H, W) = self.xp.zeros((*r.shape[:2], *below.size), dtype=r.dtype), below.plane
         places = self._sent(above.images, above.corners, below.corners)
         self._each("windows", "unpool_windows", r.size, self._plain(r), self._small(switches, H * W), places, out,
@@ -44,7 +48,7 @@ class WindowsOfMaps(Launcher):
         if unpool is None:
             r = self._masked_windows(r, above, rectify)
         else:
-            r = self._unpool_windows(r, *unpool, above, rectify)
+            r = self._unpooled_windows(r, *unpool, above, rectify)
         own = win._replace(H=(above.size[0] - 1) * win.SH + win.KH, W=(above.size[1] - 1) * win.SW + win.KW, PH=0, PW=0,
                            OH=above.size[0], OW=above.size[1])           # of windows that are maps of their own
         x = self._conv2d_input_grad(r, weight, own, groups)
