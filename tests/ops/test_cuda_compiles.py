@@ -86,7 +86,7 @@ def compiled(text, dtype, card):
         pytest.skip(f"{' and '.join(compiler.name for compiler in compilers())} cannot compile for sm_{card}")
     options = (*_cuda.options(dtype), "-ftz=true", "-Xptxas=-v")                         # -ftz is CuPy's own
     well, said = able.compile(text, options, card)
-    memory = dict(re.findall(r"Function properties for (\w+)\s+(\d+ bytes stack frame.*)", said))
+    memory = dict(re.findall(r"Function properties for (\w+)\s+(?:ptxas\s+\.\s+)?(\d+ bytes stack frame.*)", said))
     told = [line for line in said.splitlines() if line.strip() and not re.search(
         r"^ptxas info|bytes stack frame|Architectures prior to .* are deprecated", line)]
     return well, "\n".join(told), memory

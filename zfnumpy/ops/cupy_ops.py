@@ -1,7 +1,12 @@
-"""The operations on a GPU through CuPy: the reference on CuPy's arrays."""
+"""The operations on a GPU through CuPy: a family of kernels a module, and the reference for what needs none."""
 
-from ._cuda import FILES, Launcher, options, source
+from ._cuda import FILES, options, source
+from ._cupy_conv import Convolutions
 from ._cupy_device import Device, check_device, refuse_missing
+from ._cupy_linear import Products
+from ._cupy_pointwise import Pointwise
+from ._cupy_pool import Pools
+from ._cupy_windows import WindowsOfMaps
 from .reference import Ops
 
 
@@ -15,8 +20,8 @@ def gpu_answers():
         return False
 
 
-class CupyOps(Device, Launcher, Ops):
-    """The reference's operations on CuPy arrays.
+class CupyOps(Device, Convolutions, Products, Pools, Pointwise, WindowsOfMaps, Ops):
+    """The operations on CuPy arrays.
 
     memory bounds the bytes of the device that arrays take (a number, or text as "8G"), for the whole process. tf32 lets
     matrix products in float32 round their inputs to TF32's 10 bits of mantissa, for speed. BackendError, in one line that
@@ -32,7 +37,7 @@ class CupyOps(Device, Launcher, Ops):
             refuse_missing(error)
         check_device(cupy)
         super().__init__(cupy)
-        self._modules, self._kernels = {}, {}
+        self._modules, self._kernels, self._tables = {}, {}, {}
         self.tf32, self.multiprocessors = bool(tf32), self._properties["multiProcessorCount"]
         if self.tf32:
             self._check_tf32()
@@ -44,7 +49,7 @@ class CupyOps(Device, Launcher, Ops):
     def synchronize(self):
         self.xp.cuda.get_current_stream().synchronize()
 
-    def compile_kernels(self, dtypes, progress=iter):
+    def compile_kernels(self, dtypes=("float32",), progress=iter):
         for file, dtype in progress([(file, dtype) for dtype in dtypes for file in FILES]):
             self.xp.RawModule(code=source(file), options=options(dtype)).compile()
         return f"{len(FILES)} files of kernels are compiled, kept in CuPy's cache"
