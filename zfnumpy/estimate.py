@@ -78,9 +78,10 @@ def largest_batch(net, too_large):
 
 
 def forget_arrays(error):
-    """Drop what the functions that an error passed through still hold, so that its memory is free again."""
+    """Take the traceback off an error, whose frames hold arrays, so that their memory is free; its text stays as a note."""
     while error is not None:
-        traceback.clear_frames(error.__traceback__)
+        error.add_note("".join(traceback.format_tb(error.__traceback__)))
+        error.__traceback__ = None
         error = error.__context__
     gc.collect()
 
