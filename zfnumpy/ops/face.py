@@ -253,22 +253,24 @@ class OpsFace:
         _check_windows("cut_windows", windows, x.shape)
         return self._cut_windows(x, windows)
 
-    def unpool_windows(self, r, switches, above, below):
+    def unpool_windows(self, r, switches, above, below, pool=None):
         """Unpool r (P, C, *above.size), windows of pooled maps, by the switches (N, C, OH, OW): (P, C, *below.size).
 
-        What max_unpool2d makes of r in zeros, cut to the windows `below`.
+        What max_unpool2d makes of r in zeros, cut to the windows `below`. `pool` is the pooling's (size, stride, pad), in
+        pairs; a backend may use it to gather instead of scatter.
         """
         check_floats("unpool_windows", r=r)
         _check_unpooling("unpool_windows", r, switches, above, below)
-        return self._unpool_windows(r, switches, above, below)
+        return self._unpool_windows(r, switches, above, below, pool)
 
     def transpose_windows(self, r, weight, above, below, stride=1, pad=0, groups=1, rectify=False, unpool=None):
         """Carry r (P, F, *above.size), windows of maps of zeros, back through a convolution: (P, C, *below.size).
 
         What conv2d_input_grad makes of r in zeros, cut to the windows `below` of the convolution's input. What r holds
-        outside its map does not count. `rectify` takes r·[r>0] of r first. With `unpool` (switches, pooled), r holds
-        windows `pooled` of pooled maps, which are unpooled to the windows `above` before anything else. The deconvnet's
-        steps from pool to pool (paper, sec. 2.1) in one call; where few values of r are not zero it is quick.
+        outside its map does not count. `rectify` takes r·[r>0] of r first. With `unpool` (switches, pooled, pool), r
+        holds windows `pooled` of pooled maps, which are unpooled to the windows `above` before anything else; pool is as
+        for unpool_windows. The deconvnet's steps from pool to pool (paper, sec. 2.1) in one call; where few values of r
+        are not zero it is quick.
         """
         what = "transpose_windows"
         check_floats(what, r=r, weight=weight)
@@ -279,7 +281,7 @@ class OpsFace:
             raise ShapeError(f"{what}: a map of {below.plane[0]}×{below.plane[1]} makes one of {win.OH}×{win.OW}, "
                              f"not {above.plane[0]}×{above.plane[1]}")
         if unpool is not None:
-            _check_unpooling(what, r, *unpool, above)
+            _check_unpooling(what, r, *unpool[:2], above)
             check_shape(what, unpool[0], "switches", (unpool[0].shape[0], F, *unpool[0].shape[2:]))
         else:
             check_shape(what, r, "r", (len(above.images), F, *above.size))

@@ -182,7 +182,7 @@ class Ops(OpsFace):
         rows, columns = self.xp.clip(rows, 0, H - 1)[:, None], self.xp.clip(columns, 0, W - 1)[:, None]
         return self.xp.where(inside[:, None], x[images, channels, rows, columns], 0)
 
-    def _unpool_windows(self, r, switches, above, below):
+    def _unpool_windows(self, r, switches, above, below, pool):
         P, C, (h, w) = r.shape[0], r.shape[1], below.size
         switches, (_, _, inside) = self._cut_windows(switches, above), self._places(above)
         corners = self.xp.asarray(below.corners)[:, :, None, None, None]
@@ -195,7 +195,8 @@ class Ops(OpsFace):
 
     def _transpose_windows(self, r, weight, above, below, win, groups, rectify, unpool):
         if unpool is not None:
-            r = self._unpool_windows(r, *unpool, above)
+            switches, pooled, pool = unpool
+            r = self._unpool_windows(r, switches, pooled, above, pool)
         r = self.xp.where(self._places(above)[2][:, None], r, 0)
         if rectify:
             r = self._relu(r)
