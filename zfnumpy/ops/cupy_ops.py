@@ -1,6 +1,8 @@
 """The operations on a GPU through CuPy: the reference on CuPy's arrays."""
 
 from ..errors import BackendError
+from ._cupy_conv import Convolutions
+from ._cupy_linear import Products
 from ._cupy_pointwise import Pointwise
 from ._cupy_pool import Pools
 from ._cupy_windows import WindowsOfMaps
@@ -20,12 +22,12 @@ def gpu_answers():
         return False
 
 
-class CupyOps(Pools, Pointwise, WindowsOfMaps, Ops):
+class CupyOps(Convolutions, Products, Pools, Pointwise, WindowsOfMaps, Ops):
     """The reference's operations on CuPy arrays."""
 
     name = "cupy"
 
-    def __init__(self):
+    def __init__(self, tf32=False):
         try:
             import cupy
         except ImportError as error:
@@ -37,7 +39,8 @@ class CupyOps(Pools, Pointwise, WindowsOfMaps, Ops):
         if not devices:
             raise BackendError(NO_GPU.format(cupy.__version__))
         super().__init__(cupy)
-        self._modules, self._kernels = {}, {}
+        self._modules, self._kernels, self._tables = {}, {}, {}
+        self.tf32, self.multiprocessors = tf32, cupy.cuda.Device().attributes["MultiProcessorCount"]
 
     def to_numpy(self, array):
         return self.xp.asnumpy(array)
