@@ -50,7 +50,7 @@ class Convolutions(Launcher):
         weight, dtype, mode = self._plain(weight), y.dtype, self._mode(y.dtype)
         M, *strides = layout
         pixels = sum(math.prod(grid[:3]) for _, grid in launches)
-        name, splits = self._cut(mode, M, pixels, groups, max(K for (_, K), _ in launches))
+        name, splits = self._tiling(mode, M, pixels, groups, max(K for (_, K), _ in launches))
         TM, TN = TILES[mode][name]
         out = y if splits == 1 else self.xp.empty((splits, *y.shape), dtype=dtype)
         extra = y if bias is None else self._plain(bias)             # where there is no bias any array will do
@@ -72,7 +72,7 @@ class Convolutions(Launcher):
         M, C, dtype, mode = F // groups, win.C // groups, x.dtype, self._mode(x.dtype)
         dw = self.xp.empty((F, C, win.KH, win.KW), dtype=dtype)
         K, pixels = C * win.KH * win.KW, win.N * win.OH * win.OW
-        name, splits = self._cut(mode, M, K, groups, pixels)
+        name, splits = self._tiling(mode, M, K, groups, pixels)
         TM, TN = TILES[mode][name]
         out = dw if splits == 1 else self.xp.empty((splits, *dw.shape), dtype=dtype)
         x = self._framed(x, (win.PH, win.PH), (win.PW, win.PW))
@@ -96,7 +96,7 @@ class Convolutions(Launcher):
     def _mode(self, dtype):
         return "tf32" if self.tf32 and dtype == np.float32 else "full"
 
-    def _cut(self, mode, rows, columns, groups, length):
+    def _tiling(self, mode, rows, columns, groups, length):
         """Choose the tile for a product of rows × columns that sums `length` terms, and into how many parts to cut the sum.
 
         Whole tiles should waste little of themselves, and all multiprocessors should have work.
@@ -134,7 +134,7 @@ def _filled(size, step):
 
 
 def _forward_taps(C, KH, KW, H, W):
-    """Return a convolution's taps (K, 2): for each channel and place in the window the offset in the image, and its weight's."""
+    """Return a convolution's taps (K, 2): each channel's and place's offset in the image and in the weights."""
     c, i, j = np.indices((C, KH, KW)).reshape(3, C * KH * KW)
     return np.stack([(c * H + i) * W + j, np.arange(len(c))], axis=1)
 
@@ -162,7 +162,7 @@ def _reach(phases, out):
 
 
 def _phase_taps(M, C, KH, KW, rows, columns, H, W):
-    """Return a phase's taps (K, 2): for each filter and place in the window the offset in dy (…, M, H, W), and its weight's."""
+    """Return a phase's taps (K, 2): each filter's and place's offset in dy (…, M, H, W) and in the weights."""
     f, u, v = np.indices((M, len(rows), len(columns))).reshape(3, M * len(rows) * len(columns))
     i, j = rows.start + rows.step * u, columns.start + columns.step * v
     return np.stack([(f * H - u) * W - v, (f * C * KH + i) * KW + j], axis=1)
