@@ -12,8 +12,8 @@ class WindowsOfMaps(Launcher):
         """Return columns (P,) or (P, n) of the host side by side as one int32 array of the device, (P, all of them)."""
         return self.xp.asarray(np.column_stack(columns).astype(np.int32))
 
-    def _cut(self, x, images, corners, windows):
-        """Cut windows out of x at corners that are not their corners in their maps, where x is a part of the maps."""
+    def _cut_at(self, x, images, corners, windows):
+        """Cut windows out of x at `corners` in x, which may be another part of the plane than the windows' maps."""
         P, C, (h, w) = len(images), x.shape[1], windows.size
         out = self.xp.empty((P, C, h, w), dtype=x.dtype)
         places = self._sent(images, corners, windows.corners)
@@ -22,7 +22,7 @@ class WindowsOfMaps(Launcher):
         return out
 
     def _cut_windows(self, x, windows):
-        return self._cut(x, windows.images, windows.corners, windows)
+        return self._cut_at(x, windows.images, windows.corners, windows)
 
     def _unpool_windows(self, r, switches, above, below, pool):
         return self._unpooled_windows(r, switches, above, below, pool, False)
@@ -59,4 +59,4 @@ class WindowsOfMaps(Launcher):
         own = win._replace(H=(above.size[0] - 1) * win.SH + win.KH, W=(above.size[1] - 1) * win.SW + win.KW, PH=0, PW=0,
                            OH=above.size[0], OW=above.size[1])           # of windows that are maps of their own
         x = self._conv2d_input_grad(r, weight, own, groups)
-        return self._cut(x, np.arange(own.N), below.corners - above.corners * (win.SH, win.SW) + (win.PH, win.PW), below)
+        return self._cut_at(x, np.arange(own.N), below.corners - above.corners * (win.SH, win.SW) + (win.PH, win.PW), below)
