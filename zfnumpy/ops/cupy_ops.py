@@ -1,6 +1,7 @@
 """The operations on a GPU through CuPy: the reference on CuPy's arrays."""
 
 from ..errors import BackendError
+from ._cuda import Launcher
 from .reference import Ops
 
 NO_GPU = "CuPy {} finds no GPU; check the driver with nvidia-smi"
@@ -17,7 +18,7 @@ def gpu_answers():
         return False
 
 
-class CupyOps(Ops):
+class CupyOps(Launcher, Ops):
     """The reference's operations on CuPy arrays."""
 
     name = "cupy"
@@ -34,6 +35,7 @@ class CupyOps(Ops):
         if not devices:
             raise BackendError(NO_GPU.format(cupy.__version__))
         super().__init__(cupy)
+        self._modules, self._kernels = {}, {}
 
     def to_numpy(self, array):
         return self.xp.asnumpy(array)
