@@ -10,11 +10,24 @@ that say so. `stride` and `pad` are ints or (vertical, horizontal) pairs. Wrong 
 dtypes DTypeError.
 """
 
-from ..errors import ShapeError
-from ..shapes import check_dims, check_floats, check_shape, conv_window, pool_window, transpose_output_shape, window
+import numpy as np
+
+from ..errors import DTypeError, ShapeError
+from ..shapes import (
+    FLOATS,
+    check_dims,
+    check_floats,
+    check_shape,
+    conv_window,
+    count,
+    pool_window,
+    transpose_output_shape,
+    window,
+)
 from .checks import (
     check_below,
     check_linear,
+    check_pictures,
     check_switches,
     check_unpooling,
     check_windows,
@@ -43,6 +56,27 @@ class OpsFace:
 
     def synchronize(self):
         """Wait until everything asked of the device is done (a no-op on the processor)."""
+
+    # ---- pictures ---------------------------------------------------------------------------------------------------
+
+    def prepare(self, squares, corners, flips, mean, size, scale=1.0, order="RGB", dtype="float32"):
+        """Cut size×size crops out of pictures and make of them what a network reads: x (N, 3, size, size) of `dtype`.
+
+        squares (N, R, R, 3) uint8, RGB; corners (N, 2) int32, each crop's first row and column; flips (N,) bool or uint8,
+        whether to mirror it. mean, float32, is subtracted: a colour (3,), or an image (3, R, R) whose window goes with the
+        crop and its flip. Its channels are in `order`, "RGB" or "BGR", and so are those of x. Then `scale` multiplies.
+        Where a crop leaves its picture x is 0. The bits are those of data.Preprocessing and data.Augment.
+        """
+        check_pictures("prepare", squares, corners, flips, mean)
+        if order not in ("RGB", "BGR"):
+            raise ShapeError(f"prepare: the channel order is RGB or BGR, got {order!r}")
+        if str(np.dtype(dtype)) not in FLOATS:
+            raise DTypeError(f"prepare: pictures become float32 or float64, not {np.dtype(dtype)}")
+        size = count(size, "prepare: size")
+        return self._prepare(squares, corners, flips, mean, size, float(scale), order == "BGR", np.dtype(dtype))
+
+    def feeder(self):
+        """Return what brings uint8 pictures to the device ahead of their use, or None where the host prepares batches."""
 
     # ---- convolution and its adjoints -------------------------------------------------------------------------------
 
@@ -242,7 +276,6 @@ class OpsFace:
         """Scale in place every filter of w (F, ...) whose RMS exceeds `radius` back to it (paper, sec. 3)."""
         check_floats("renormalize_filters", w=w)
         self._renormalize_filters(w, radius)
-
 
     # ---- windows of maps, for the projection of single units --------------------------------------------------------
 
