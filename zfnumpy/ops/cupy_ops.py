@@ -1,7 +1,7 @@
 """The operations on a GPU through CuPy: the reference on CuPy's arrays."""
 
 from ..errors import BackendError
-from ._cuda import Launcher
+from ._cupy_feed import Feeds
 from .reference import Ops
 
 NO_GPU = "CuPy {} finds no GPU; check the driver with nvidia-smi"
@@ -18,7 +18,7 @@ def gpu_answers():
         return False
 
 
-class CupyOps(Launcher, Ops):
+class CupyOps(Feeds, Ops):
     """The reference's operations on CuPy arrays."""
 
     name = "cupy"
