@@ -20,8 +20,8 @@ import numpy as np
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 FLAGS = ("-O1", "-fPIC", "-shared", "-w", "-fno-strict-aliasing")
 HEADER = Path(__file__).with_name("cuda_host.h")
-KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(([^)]*)\)', re.DOTALL)
-WINDOW = re.compile(r"#define WINDOW (.*)")
+KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(([^)]*)\)')
+MACRO = re.compile(r"^#define (\w+) ((?:.*\\\n)*.*)$", re.MULTILINE)
 SCALARS = {"int": np.int32, "long long": np.int64, "index_t": np.int64, "unsigned": np.uint32, "float": np.float32,
            "double": np.float64, "unsigned long long": np.uint64}
 
@@ -31,13 +31,13 @@ class HostModule:
 
     def __init__(self, code, options=()):
         self.real = next(o.partition("=")[2] for o in options if o.startswith("-DREAL="))
-        window = WINDOW.search(code)
+        macros = dict(MACRO.findall(code))
         self.parameters = {}
         for name, declared in KERNEL.findall(code):
             declared = re.sub(r"//[^\n]*", "", declared)
-            if window:
-                declared = re.sub(r"\bWINDOW\b", window[1], declared)
-            self.parameters[name] = [_kind(p, self.real) for p in declared.split(",")]
+            for _ in range(2):                           # a list of parameters may be a macro, and end in another
+                declared = re.sub(r"\b(\w+)\b", lambda word: macros.get(word[1], word[1]), declared)
+            self.parameters[name] = [_kind(p, self.real) for p in declared.replace("\\\n", " ").split(",")]
         self.library = ctypes.CDLL(_compiled(code, tuple(options), tuple(self.parameters)))
 
     def get_function(self, name):
