@@ -1,5 +1,7 @@
 """Convolution on a GPU: how its three products are cut into tiles and launched. The kernels are in cuda/conv.cu."""
 
+import math
+
 import numpy as np
 
 from ._cuda import THREADS, Launcher
@@ -10,7 +12,7 @@ WORTH = {"128": 1.0, "96": 0.95, "64": 0.75}      # how much of a full tile's sp
 STEP = {"full": 8, "tf32": 16}                    # how far a kernel goes along the summed axis at a time
 RESIDENT = 2                                      # blocks that a multiprocessor holds at once
 LEAST = 8                                         # steps that a block should have, or its sum is not cut up further
-NOWHERE = 1 << 28                                 # the row of a tap that fills up a table: it lies in no image and reads zero
+NOWHERE = 1 << 28                                 # the row of a tap that fills up a table: in no image, it reads zero
 
 
 class Convolutions(Launcher):
@@ -46,7 +48,7 @@ class Convolutions(Launcher):
         source, weight = self._plain(source), self._plain(weight)
         dtype, mode = y.dtype, self._mode(y.dtype)
         (M, *strides), H, W = layout, *source.shape[2:]
-        pixels = sum(np.prod(grid[:3]) for _, grid in launches)
+        pixels = sum(math.prod(grid[:3]) for _, grid in launches)
         name, splits = self._cut(mode, M, pixels, groups, max(K for (_, K), _ in launches))
         TM, TN = TILES[mode][name]
         out = y if splits == 1 else self.xp.empty((splits, *y.shape), dtype=dtype)
@@ -55,8 +57,8 @@ class Convolutions(Launcher):
         for (taps, K), grid in launches:
             KP = _filled(K, STEP[mode])
             packed = self.xp.empty((groups, KP, MP), dtype=dtype)
-            self._each("conv", "pack_filters", packed.size, weight, packed, taps, KP, MP, K, M, *strides, dtype=dtype)
-            blocks = -(-int(np.prod(grid[:3])) // TN), MP // TM, groups * splits
+            self._each("conv", f"pack_{mode}", packed.size, weight, packed, taps, KP, MP, K, M, *strides, dtype=dtype)
+            blocks = -(-math.prod(grid[:3]) // TN), MP // TM, groups * splits
             once = splits == 1
             self._launch("conv", f"convolve_{name}", blocks, THREADS, source, packed, taps, extra, out,
                          once and bias is not None, once and relu, groups, splits, M, MP, KP, channels, H, W,
@@ -97,11 +99,11 @@ class Convolutions(Launcher):
             TM, TN = TILES[mode][name]
             return blocks(name) * TM * TN / WORTH[name.removeprefix("tf32_")]
 
+        most = max(1, min(length // (LEAST * STEP[mode]), 65535 // groups))
         name = min(TILES[mode], key=cost)
-        if blocks(name) < self.multiprocessors:
+        if blocks(name) * most < self.multiprocessors:
             name = list(TILES[mode])[-1]
-        splits = RESIDENT * self.multiprocessors // blocks(name)
-        return name, max(1, min(splits, length // (LEAST * STEP[mode]), 65535 // groups))
+        return name, max(1, min(RESIDENT * self.multiprocessors // blocks(name), most))
 
     def _taps(self, make, win, *args):
         """Return a table of taps on the device, and how many there are; each is made once."""

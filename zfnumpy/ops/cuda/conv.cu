@@ -180,16 +180,21 @@ template <class Multiply, class Loader> __device__ inline void product(Multiply 
 
 // ---- the convolution, and its input's gradient -----------------------------------------------------------------------
 
-// Lay filters out as A: packed[group][k][m], K and M filled up with zeros to whole tiles.
-extern "C" __global__ void pack_filters(long long count, const REAL *__restrict__ weight, REAL *__restrict__ packed,
-                                        const int *__restrict__ taps, int KP, int MP, int K, int M, int m_stride,
-                                        int group_stride)
-{
-    for (index_t i = first(); i < count; i += step()) {
-        int m = i % MP, k = i / MP % KP, group = i / MP / KP;
-        packed[i] = m < M && k < K ? weight[(index_t)group * group_stride + m * m_stride + taps[4 * k + 3]] : (REAL)0;
+// Lay filters out as A: packed[group][k][m], K and M filled up with zeros to whole tiles; rounded where tensor cores are next.
+#define PACK long long count, const REAL *__restrict__ weight, REAL *__restrict__ packed, const int *__restrict__ taps, int KP, \
+    int MP, int K, int M, int m_stride, int group_stride
+#define PACK_BY(rounded)                                                                                       \
+    {                                                                                                          \
+        for (index_t i = first(); i < count; i += step()) {                                                    \
+            int m = i % MP, k = i / MP % KP;                                                                   \
+            index_t group = i / MP / KP;                                                                       \
+            packed[i] = m < M && k < K ? rounded(weight[group * group_stride + m * m_stride + taps[4 * k + 3]]) : (REAL)0; \
+        }                                                                                                      \
     }
-}
+extern "C" __global__ void pack_full(PACK) PACK_BY()
+#ifdef REAL_IS_FLOAT
+extern "C" __global__ void pack_tf32(PACK) PACK_BY(round_tf32)
+#endif
 
 // What one launch makes: the pixels (n, t, s) of a grid T × S an image. A window there begins at row t·ty + y0 and column
 // s·tx + x0 of the source; its value goes to row t·oy + y1 and column s·ox + x1 of the output. The convolution walks over
@@ -201,17 +206,19 @@ struct Maps {                                              // where the product 
     REAL *y;
     const REAL *bias;
     int relu, M, channels, offset, plane, W, T, S, oy, ox, y1, x1;
-    long long pixels;
+    index_t start, pixels;                                 // where y begins, of the parts that are added later
 
     struct Columns {
         index_t at[4];
         __device__ Columns(const Maps &out, int p)
         {
+            int s = p % out.S, t = p / out.S % out.T, n = p / out.S / out.T;
 #pragma unroll
             for (int j = 0; j < 4; j++) {
-                int q = p + j, s = q % out.S, t = q / out.S % out.T, n = q / out.S / out.T;
-                at[j] = q < out.pixels ? ((index_t)n * out.channels + out.offset) * out.plane
-                                         + (t * out.oy + out.y1) * out.W + s * out.ox + out.x1 : -1;
+                at[j] = p + j < out.pixels ? out.start + ((index_t)n * out.channels + out.offset) * out.plane
+                                             + (t * out.oy + out.y1) * out.W + s * out.ox + out.x1 : -1;
+                if (++s == out.S) s = 0, t++;
+                if (t == out.T) t = 0, n++;
             }
         }
     };
@@ -268,12 +275,7 @@ template <class Multiply> struct Gather {                  // A from packed filt
 #pragma unroll
         for (int r = 0; r < RA; r++) {
             int i = t + r * THREADS;
-            if (A % THREADS == 0 || i < A) {
-                Pack<4> values = ra[r];
-#pragma unroll
-                for (int e = 0; e < 4; e++) values.v[e] = Multiply::rounded(values.v[e]);
-                *(Pack<4> *)(a + i / (TM / 4) * Multiply::LDA + i % (TM / 4) * 4) = values;
-            }
+            if (A % THREADS == 0 || i < A) *(Pack<4> *)(a + i / (TM / 4) * Multiply::LDA + i % (TM / 4) * 4) = ra[r];
         }
 #pragma unroll
         for (int r = 0; r < RB; r++) b[(t / TN + r * ROWS) * Multiply::LDB + t % TN] = Multiply::rounded(rb[r]);
@@ -303,7 +305,7 @@ __device__ inline void convolve(const REAL *source, const REAL *filters, const i
     product(tile, loader, end - begin, a, b);
 
     Maps out;
-    out.y = y + (index_t)split * N * groups * M * OH * OW;
+    out.y = y, out.start = (index_t)split * N * groups * M * OH * OW;
     out.bias = biased ? bias : nullptr;
     out.relu = relu, out.M = M, out.channels = groups * M, out.offset = group * M, out.plane = OH * OW, out.W = OW;
     out.T = T, out.S = S, out.oy = oy, out.ox = ox, out.y1 = y1, out.x1 = x1, out.pixels = pixels;
