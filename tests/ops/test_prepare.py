@@ -223,6 +223,15 @@ def test_batches_that_nobody_asks_for(device_ops, reference_ops, strict_copies):
         assert_right(fed(device_ops, feeder, given), given, reference_ops)
 
 
+def test_a_feeder_that_is_dropped_waits_for_its_copies(device_ops, strict_copies):
+    feeder = device_ops.feeder()
+    for arrays in batches()[:2]:
+        feeder.send(*pinned(feeder, *arrays))
+    dropped = weakref.ref(feeder)
+    del feeder
+    assert dropped() is None
+
+
 def test_nothing_is_copied_before_somebody_waits(device_ops):
     """The host does not wait for a copy that it has just asked for, and `prepared` waits for its own alone."""
     feeder = device_ops.feeder()

@@ -1,6 +1,7 @@
 """Pictures on their way to the device: copied as bytes on a stream of their own, prepared where they are used."""
 
 import math
+import weakref
 
 import numpy as np
 
@@ -37,6 +38,7 @@ class Feeder:
         self.stream = self.xp.cuda.Stream(non_blocking=True)        # waits for no other stream but where told to
         self.stages = [_Stage(self.xp) for _ in range(STAGES)]
         self.sent = 0
+        weakref.finalize(self, _wait, self.stages)                  # memory that is still read must not be let go
 
     def asarray(self, array):
         """Return an array, a mean say, on the device."""
@@ -88,6 +90,13 @@ class _Stage:
     def __init__(self, xp):
         self.host, self.buffers, self.arrays = None, [None] * 3, None
         self.copied, self.read = (xp.cuda.Event(disable_timing=True) for _ in range(2))
+
+
+def _wait(stages):
+    """Wait until nothing reads the memory of the stages any more, on the host or on the device."""
+    for stage in stages:
+        stage.copied.synchronize()
+        stage.read.synchronize()
 
 
 def _room(xp, buffer, host):

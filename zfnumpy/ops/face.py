@@ -57,6 +57,9 @@ class OpsFace:
     def synchronize(self):
         """Wait until everything asked of the device is done (a no-op on the processor)."""
 
+    def feeder(self):
+        """Return what brings uint8 pictures to the device ahead of their use, or None where the host prepares batches."""
+
     # ---- pictures ---------------------------------------------------------------------------------------------------
 
     def prepare(self, squares, corners, flips, mean, size, scale=1.0, order="RGB", dtype="float32"):
@@ -74,9 +77,6 @@ class OpsFace:
             raise DTypeError(f"prepare: pictures become float32 or float64, not {np.dtype(dtype)}")
         size = count(size, "prepare: size")
         return self._prepare(squares, corners, flips, mean, size, float(scale), order == "BGR", np.dtype(dtype))
-
-    def feeder(self):
-        """Return what brings uint8 pictures to the device ahead of their use, or None where the host prepares batches."""
 
     # ---- convolution and its adjoints -------------------------------------------------------------------------------
 
