@@ -4,6 +4,9 @@ from ..errors import BackendError
 from ._cupy_conv import Convolutions
 from ._cupy_feed import Feeds
 from ._cupy_linear import Products
+from ._cupy_pointwise import Pointwise
+from ._cupy_pool import Pools
+from ._cupy_windows import WindowsOfMaps
 from .reference import Ops
 
 NO_GPU = "CuPy {} finds no GPU; check the driver with nvidia-smi"
@@ -20,7 +23,7 @@ def gpu_answers():
         return False
 
 
-class CupyOps(Convolutions, Feeds, Products, Ops):
+class CupyOps(Convolutions, Feeds, Products, Pools, Pointwise, WindowsOfMaps, Ops):
     """The reference's operations on CuPy arrays."""
 
     name = "cupy"
