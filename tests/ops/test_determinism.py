@@ -284,7 +284,7 @@ def test_a_cache_that_cannot_be_written_is_made_elsewhere(monkeypatch, tmp_path)
 
 # ---- one face -------------------------------------------------------------------------------------------------------
 
-TRANSFERS = {"asarray", "to_numpy", "synchronize"}         # how arrays travel is each backend's own
+TRANSFERS = {"asarray", "to_numpy", "synchronize", "feeder"}   # how arrays travel is each backend's own
 
 
 def public_methods(cls):

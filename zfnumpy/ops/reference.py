@@ -17,6 +17,21 @@ class Ops(OpsFace):
     def __init__(self, xp=np):
         self.xp = xp
 
+    # ---- pictures ---------------------------------------------------------------------------------------------------
+
+    def _prepare(self, squares, corners, flips, mean, size, scale, bgr, dtype):
+        xp = self.xp
+        N, R, _, _ = squares.shape
+        rows, columns = (corners[:, axis, None] + xp.arange(size) for axis in range(2))                # (N, size) each
+        columns = xp.where(flips[:, None] != 0, columns[:, ::-1], columns)
+        rows, columns = rows[:, None, :, None], columns[:, None, None, :]
+        inside = (rows >= 0) & (rows < R) & (columns >= 0) & (columns < R)
+        rows, columns = xp.clip(rows, 0, R - 1), xp.clip(columns, 0, R - 1)
+        images, channels = xp.arange(N)[:, None, None, None], xp.arange(3)[:, None, None]
+        values = squares[images, rows, columns, 2 - channels if bgr else channels].astype(xp.float32)  # (N, 3, size, size)
+        values -= mean[:, None, None] if mean.ndim == 1 else mean[channels, rows, columns]
+        return xp.where(inside, values.astype(dtype) * scale, 0)
+
     # ---- convolution: one matrix product over columns ---------------------------------------------------------------
 
     def _windows(self, win):
