@@ -348,6 +348,7 @@ cublas.dgemm, cublas.dgemmStridedBatched = _gemm("float64")
 cuda = SimpleNamespace(
     Device=Device, Event=Event, MemoryPool=MemoryPool, Stream=Stream, cublas=cublas, runtime=runtime,
     alloc_pinned_memory=PinnedMemory, get_cublas_handle=get_cublas_handle, get_current_stream=get_current_stream,
+    nvrtc=SimpleNamespace(getVersion=lambda: (12, 9)),
     get_elapsed_time=get_elapsed_time, is_available=lambda: True,
     device=SimpleNamespace(Device=Device, get_cublas_handle=get_cublas_handle),
     memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError, MemoryPool=MemoryPool),

@@ -24,6 +24,7 @@ from ..shapes import (
     transpose_output_shape,
     window,
 )
+from .backend import Backend
 from .checks import (
     check_below,
     check_linear,
@@ -38,27 +39,8 @@ from .checks import (
 RULES = ("gradient", "deconvnet", "guided")
 
 
-class OpsFace:
-    """The operations of a backend; `xp` is its array module and `name` what get_ops calls it."""
-
-    name = None
-    xp = None
-
-    # ---- arrays -----------------------------------------------------------------------------------------------------
-
-    def asarray(self, array, dtype=None):
-        """Return `array` as an array of this backend, copying only where it must."""
-        return self.xp.asarray(array, dtype=dtype)
-
-    def to_numpy(self, array):
-        """Return an array of this backend as a NumPy array: the one place where results come back to the host."""
-        return array
-
-    def synchronize(self):
-        """Wait until everything asked of the device is done (a no-op on the processor)."""
-
-    def feeder(self):
-        """Return what brings uint8 pictures to the device ahead of their use, or None where the host prepares batches."""
+class OpsFace(Backend):
+    """The operations of a backend."""
 
     # ---- pictures ---------------------------------------------------------------------------------------------------
 

@@ -71,6 +71,14 @@ class NumbaOps(Ops):
         with _one_at_a_time:
             kernel(*map(plain, args), plain(self.threads))
 
+    def describe(self):
+        return f"{self.threads} thread{'s' * (self.threads > 1)}, vectors of {product.VECTOR // 4} numbers in float32"
+
+    def compile_kernels(self, dtypes=("float32",), progress=iter):
+        from .compiling import compile_kernels  # only now: it takes every operation there is
+
+        return str(compile_kernels(self, dtypes, progress))
+
     # ---- convolution ------------------------------------------------------------------------------------------------
 
     def _padded(self, x, win):
