@@ -1,13 +1,16 @@
 """What several test files need."""
 
 import os
+import shutil
 from pathlib import Path
 
+import fake_cupy as stand_in
 import pytest
 from hypothesis import settings
 
 from zfnumpy import get_ops
 from zfnumpy.ops.cupy_ops import gpu_answers
+from zfnumpy.ops.reference import Ops
 
 # Compiling a kernel takes seconds, so no example has a deadline; every run sees the same examples.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)
@@ -24,16 +27,44 @@ def real_data():
     return folder
 
 
-BACKENDS = ["numpy", "numba", *([pytest.param("cupy", marks=pytest.mark.gpu)] if gpu_answers() else [])]
+ON_HOST = "cupy (on the host)"
+BACKENDS = ["numpy", "numba", ON_HOST, *([pytest.param("cupy", marks=pytest.mark.gpu)] if gpu_answers() else [])]
+
+
+def cupy_on_the_host():
+    """The cupy backend on the stand-in for CuPy, its kernels compiled for the processor; skips without a compiler."""
+    if shutil.which("g++") is None:
+        pytest.skip("there is no g++ to compile the cupy backend's kernels for the host: it is not tested here")
+    with stand_in.installed():
+        return get_ops("cupy")
 
 
 @pytest.fixture(scope="session", params=BACKENDS)
 def ops(request):
-    """The operations of every backend in turn; cupy where a GPU answers (test_backends says so where none does)."""
-    return get_ops(request.param)
+    """The operations of every backend in turn; cupy on the stand-in, and on a GPU where one answers (see test_backends)."""
+    return cupy_on_the_host() if request.param == ON_HOST else get_ops(request.param)
 
 
 @pytest.fixture(scope="session", params=["numpy", "numba"])
 def host_ops(request):
     """The operations of every backend that works on NumPy arrays."""
     return get_ops(request.param)
+
+
+@pytest.fixture
+def fake_cupy():
+    """The stand-in for CuPy, which is what `import cupy` finds during the test."""
+    with stand_in.installed():
+        yield stand_in
+
+
+@pytest.fixture(scope="session")
+def reference_on_device():
+    """The plain reference on the stand-in's arrays."""
+    return Ops(stand_in)
+
+
+@pytest.fixture(scope="session")
+def device_ops():
+    """The cupy backend on the stand-in."""
+    return cupy_on_the_host()

@@ -112,8 +112,8 @@ def test_transpose_windows(ops, case, P, pooled, rectify, everywhere, dtype, lay
             maps = np.maximum(maps, 0) if rectify else maps
             return cut(definitions.conv2d_input_grad(maps, weight, (P, C, H, W), **settings), below)
 
-        found = call(ops, "transpose_windows", r, weight, above, below, stride, pad, settings["groups"], rectify, unpool,
-                     layout=layout)
+        found = call(ops, "transpose_windows", r, weight, above, below, stride, pad, settings["groups"], rectify,
+                     (ops.asarray(switches), unpool[1]) if pooled else None, layout=layout)
         if draw is whole:
             np.testing.assert_array_equal(found, dense(r, weight))
         else:
