@@ -68,14 +68,14 @@ def compare(torch, net):
     return errors
 
 
-def measure(torch, net, device="cpu", images=IMAGES, enough=TOLERANCE, distance=relative):
+def measure(torch, net, device="cpu", images=IMAGES, enough=TOLERANCE, distance=relative, draws=DRAWS):
     """Return {side: {"scores": error, "conv1.weight": error, …}} against float64, for PyTorch on a device.
 
     Rounding may pick the other of two pixels that are all but equal, which moves a gradient by 1e-3 and is nobody's
-    mistake. So where an error is above `enough`, new images are drawn, twice at most; what counts is the smallest.
+    mistake. So where an error is above `enough`, new images are drawn, `draws` times in all; the smallest error counts.
     """
     errors = {}
-    for draw in range(DRAWS):
+    for draw in range(draws):
         for side, each in _errors(torch, net, *batch_of(net, images, draw), device, distance).items():
             before = errors.setdefault(side, each)
             errors[side] = {name: min(error, before[name]) for name, error in each.items()}

@@ -73,6 +73,7 @@ class Cupy(Host):
 
     def free(self):
         """Give back the pool's free blocks; a pool never shrinks by itself, so what it holds later is a peak."""
+        self.filler = None
         gc.collect()
         self.synchronize()
         self.ops.xp.get_default_memory_pool().free_all_blocks()
@@ -108,6 +109,7 @@ class CudaTorch(Host):
         self.filler()
 
     def free(self):
+        self.filler = None
         gc.collect()
         self.synchronize()
         self.torch.cuda.empty_cache()

@@ -3,6 +3,7 @@
 import os
 import shutil
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -15,11 +16,18 @@ from .report import result
 
 def training(torch, net, batch, rounds, rate):
     """Time forward, loss, backward and SGD with momentum on `batch` images of noise: one result."""
-    weights = {name: w.copy() for name, w in net.params.items()}
-    times = clock.turns(training_sides(torch, net, batch), rounds)
-    for name, w in weights.items():                     # the next part begins with the weights that were checked
-        net.params[name] = w
+    with kept(net):
+        times = clock.turns(training_sides(torch, net, batch), rounds)
     return timed("step", net, batch, times, clock.arithmetic(net) * batch, rate)
+
+
+@contextmanager
+def kept(net):
+    """Give a network its weights back at the end: the next part begins with those that were checked."""
+    before = {name: w.copy() for name, w in net.params.items()}
+    yield
+    for name, w in before.items():
+        net.params[name][...] = w
 
 
 def our_step(net, batch, decay=0.0):
