@@ -21,7 +21,7 @@
 #define __launch_bounds__(...)
 #define __restrict__ __restrict
 #define __shared__ static __attribute__((section("cuda_shared")))
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
 #define CUDA_ON_HOST 1
 
 struct dim3 { unsigned x = 1, y = 1, z = 1; };
@@ -30,6 +30,7 @@ static dim3 threadIdx, blockIdx, blockDim, gridDim;
 struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
 struct alignas(16) double2 { double x, y; };
+struct alignas(16) int4 { int x, y, z, w; };
 
 using std::isnan;
 template <class T> inline T __ldg(const T *p) { return *p; }
@@ -222,6 +223,24 @@ inline void __syncthreads() { host::wait(host::AT_BLOCK); }
 inline void __syncwarp(unsigned = 0xFFFFFFFFu) { host::wait(host::AT_WARP); }
 inline int host_lane() { return host::current % 32; }
 inline int host_warp() { return host::current / 32; }
+
+// TF32 as tensor cores have it: operands rounded to 10 bits after the point, halves away from zero; sums in float32.
+inline float round_tf32(float x) {
+    return std::isfinite(x) ? __uint_as_float((__float_as_uint(x) + 0x1000u) & ~0x1FFFu) : x;
+}
+inline void multiply_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    static unsigned A[32][32][4], B[32][32][2];                 // what every lane of every warp holds
+    int lane = host_lane(), warp = host_warp(), row = lane / 4, column = lane % 4 * 2;
+    memcpy(A[warp][lane], a, sizeof a);
+    memcpy(B[warp][lane], b, sizeof b);
+    __syncwarp();
+    for (int e = 0; e < 4; e++)
+        for (int k = 0; k < 8; k++) {
+            unsigned x = A[warp][row % 8 * 4 + k % 4][e / 2 + k / 4 * 2], y = B[warp][(column + e % 2) * 4 + k % 4][k / 4];
+            c[e] += __uint_as_float(x & ~0x1FFFu) * __uint_as_float(y & ~0x1FFFu);
+        }
+    __syncwarp();
+}
 
 // Makes the function by which Python launches a kernel.
 #define HOST_KERNEL(name)                                                                                              \

@@ -20,24 +20,19 @@ import numpy as np
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 FLAGS = ("-O1", "-fPIC", "-shared", "-w", "-fno-strict-aliasing")
 HEADER = Path(__file__).with_name("cuda_host.h")
-KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(([^)]*)\)', re.DOTALL)
-WINDOW = re.compile(r"#define WINDOW (.*)")
-SCALARS = {"int": np.int32, "long long": np.int64, "index_t": np.int64, "unsigned": np.uint32, "float": np.float32,
-           "double": np.float64, "unsigned long long": np.uint64}
+KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s+)?(\w+)\s*\(([^)]*)\)')
+TYPES = {"int": np.int32, "long long": np.int64, "index_t": np.int64, "unsigned": np.uint32, "unsigned int": np.uint32,
+         "unsigned long long": np.uint64, "unsigned char": np.uint8, "float": np.float32, "double": np.float64}
 
 
 class HostModule:
     """The kernels of a CUDA source, compiled for the processor. Its kernels take (grid, block, args) as CuPy's do."""
 
     def __init__(self, code, options=()):
-        self.real = next(o.partition("=")[2] for o in options if o.startswith("-DREAL="))
-        window = WINDOW.search(code)
-        self.parameters = {}
-        for name, declared in KERNEL.findall(code):
-            declared = re.sub(r"//[^\n]*", "", declared)
-            if window:
-                declared = re.sub(r"\bWINDOW\b", window[1], declared)
-            self.parameters[name] = [_kind(p, self.real) for p in declared.split(",")]
+        if COMPILER is None:
+            raise RuntimeError("no C++ compiler: install g++ or clang++, or name one in $CXX")
+        kernels = KERNEL.findall(_preprocessed(code, tuple(options)))
+        self.parameters = {name: [_kind(p) for p in declared.split(",")] for name, declared in kernels}
         self.library = ctypes.CDLL(_compiled(code, tuple(options), tuple(self.parameters)))
 
     def get_function(self, name):
@@ -69,15 +64,10 @@ class HostKernel:
             raise RuntimeError(f"{self.name}: {trouble.decode()}")
 
 
-def _kind(parameter, real):
-    """Return the NumPy type of a kernel's parameter: (its own, or what it points to, whether it is a pointer)."""
-    words = re.sub(r"\bconst\b|__restrict__", " ", parameter)
-    pointer = "*" in words
-    text = " ".join(words.replace("*", " ").split()[:-1])
-    text = {"REAL": real, "unsigned int": "unsigned"}.get(text, text)
-    if pointer:
-        return {"unsigned char": np.uint8, "signed char": np.int8, "bool": np.bool_, **SCALARS}[text], True
-    return SCALARS[text], False
+def _kind(parameter):
+    """Return the NumPy type of a kernel's parameter: its own, or what it points to, and whether it is a pointer."""
+    text = " ".join(re.sub(r"\bconst\b|__restrict__|\*", " ", parameter).split()[:-1])
+    return TYPES[text], "*" in parameter
 
 
 def _cell(name, i, value, kind):
@@ -91,12 +81,23 @@ def _cell(name, i, value, kind):
 
 
 @cache
+def _preprocessed(code, options):
+    """Return the source with its macros spelled out and without comments, as the compiler reads it."""
+    return _run([COMPILER, "-E", "-P", "-x", "c++", *options, "-"], code)
+
+
+def _run(command, text=None):
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the kernels do not compile for the processor:\n{done.stderr[:4000]}")
+    return done.stdout
+
+
+@cache
 def _compiled(code, options, names):
     """Compile a source for the processor, once for all runs of the tests, and return the library's path."""
-    if COMPILER is None:
-        raise RuntimeError("no C++ compiler: install g++ or clang++, or name one in $CXX")
     text = f'#include "{HEADER.name}"\n{code}\n' + "".join(f"HOST_KERNEL({name})\n" for name in names)
-    version = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
+    version = _run([COMPILER, "--version"])
     key = hashlib.sha256("\0".join([text, HEADER.read_text(), version, *FLAGS, *options]).encode()).hexdigest()[:24]
     folder = Path(tempfile.gettempdir()) / f"zfnumpy-cuda-on-host-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -105,10 +106,7 @@ def _compiled(code, options, names):
         with tempfile.TemporaryDirectory() as work:
             unit, made = Path(work, "kernels.cpp"), Path(work, "kernels.so")
             unit.write_text(text)
-            done = subprocess.run([COMPILER, *FLAGS, *options, f"-I{HEADER.parent}", str(unit), "-o", str(made)],
-                                  capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RuntimeError(f"the kernels do not compile for the processor:\n{done.stderr[:4000]}")
+            _run([COMPILER, *FLAGS, *options, f"-I{HEADER.parent}", str(unit), "-o", str(made)])
             shutil.copy(made, path.with_suffix(f".{os.getpid()}"))
             path.with_suffix(f".{os.getpid()}").rename(path)
     return str(path)

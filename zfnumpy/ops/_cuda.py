@@ -24,7 +24,8 @@ def source(file):
 
 def options(dtype):
     """Return the compiler's options for kernels on arrays of a dtype."""
-    return "-std=c++17", f"-DREAL={REALS[str(np.dtype(dtype))]}"
+    real = REALS[str(np.dtype(dtype))]
+    return "-std=c++17", f"-DREAL={real}", f"-DREAL_IS_{real.upper()}"
 
 
 class Launcher:

@@ -1,7 +1,8 @@
 """The operations on a GPU through CuPy: the reference on CuPy's arrays."""
 
 from ..errors import BackendError
-from ._cuda import Launcher
+from ._cupy_conv import Convolutions
+from ._cupy_linear import Products
 from .reference import Ops
 
 NO_GPU = "CuPy {} finds no GPU; check the driver with nvidia-smi"
@@ -18,12 +19,12 @@ def gpu_answers():
         return False
 
 
-class CupyOps(Launcher, Ops):
+class CupyOps(Convolutions, Products, Ops):
     """The reference's operations on CuPy arrays."""
 
     name = "cupy"
 
-    def __init__(self):
+    def __init__(self, tf32=False):
         try:
             import cupy
         except ImportError as error:
@@ -35,7 +36,8 @@ class CupyOps(Launcher, Ops):
         if not devices:
             raise BackendError(NO_GPU.format(cupy.__version__))
         super().__init__(cupy)
-        self._modules, self._kernels = {}, {}
+        self._modules, self._kernels, self._tables = {}, {}, {}
+        self.tf32, self.multiprocessors = tf32, cupy.cuda.Device().attributes["MultiProcessorCount"]
 
     def to_numpy(self, array):
         return self.xp.asnumpy(array)

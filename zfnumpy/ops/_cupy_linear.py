@@ -1,0 +1,48 @@
+"""Fully connected layers on a GPU: matrix products by cuBLAS, in full float32 or, where asked for, in TF32."""
+
+import numpy as np
+
+from ._cuda import Launcher
+
+
+class Products(Launcher):
+    """The linear layer and its gradients. `tf32` is CupyOps'."""
+
+    def _linear(self, x, weight, bias, relu):
+        y = self._product(x, weight.T)
+        if bias is not None or relu:
+            self._bias_relu(y, bias, relu)
+        return y
+
+    def _linear_input_grad(self, dy, weight):
+        return self._product(dy, weight)
+
+    def _linear_weight_grad(self, dy, x):
+        return self._product(dy.T, x)
+
+    def _product(self, a, b):
+        """Return a b, (m, k) times (k, n), by cuBLAS.
+
+        cuBLAS thinks in columns: what it takes for the columns of cᵀ = bᵀ aᵀ are the rows of c.
+        """
+        cublas, handle = self.xp.cuda.cublas, self.xp.cuda.device.get_cublas_handle()
+        (m, k), n = a.shape, b.shape[1]
+        if not m * n * k:
+            return self.xp.zeros((m, n), dtype=a.dtype)
+        c = self.xp.empty((m, n), dtype=a.dtype)
+        (a, a_turned, lda), (b, b_turned, ldb) = (self._by_rows(matrix) for matrix in (a, b))
+        gemm = cublas.sgemm if a.dtype == np.float32 else cublas.dgemm
+        one, zero = np.ones(1, a.dtype), np.zeros(1, a.dtype)
+        cublas.setMathMode(handle, cublas.CUBLAS_TF32_TENSOR_OP_MATH if self.tf32 else cublas.CUBLAS_DEFAULT_MATH)
+        try:
+            gemm(handle, b_turned, a_turned, n, m, k, one.ctypes.data, b.data.ptr, ldb, a.data.ptr, lda, zero.ctypes.data,
+                 c.data.ptr, n)
+        finally:
+            cublas.setMathMode(handle, cublas.CUBLAS_DEFAULT_MATH)       # CuPy's own products share the handle
+        return c
+
+    def _by_rows(self, matrix):
+        """Return a matrix with rows or columns contiguous, whether it is the columns, and the step between them."""
+        if matrix.T.flags.c_contiguous and not matrix.flags.c_contiguous:
+            return matrix, 1, matrix.shape[0]
+        return self._plain(matrix), 0, matrix.shape[1]

@@ -1,0 +1,460 @@
+// Convolution and its two gradients as matrix products whose operands are laid out while they are loaded (implicit GEMM):
+// no matrix of columns ever lies in memory.
+//
+// A block of 256 threads makes a tile of TM × TN of the product, going through the summed axis K in steps of TK. In each
+// step it brings TK × TM numbers of A and TK × TN of B from global memory to registers, multiplies what the step before
+// put into shared memory, and then puts them there too: two buffers, so that loading hides behind multiplying and one
+// barrier a step is enough.
+//
+// What a column of windows is made of stands in a table of taps, one a row k of the columns: int[4] with the offset in
+// the source, the row and the column in the window, and the offset in the weights.
+
+#define THREADS 256
+#ifdef REAL_IS_DOUBLE
+#define BLOCKS 1             // at once on a multiprocessor: what its registers are shared out among
+#else
+#define BLOCKS 2
+#endif
+
+// V numbers that are loaded and stored together.
+template <int V> struct alignas(V * sizeof(REAL) < 16 ? V * sizeof(REAL) : 16) Pack { REAL v[V]; };
+
+// ---- multiplying two tiles that lie in shared memory -----------------------------------------------------------------
+
+// In full precision: each thread makes (RM groups of VM rows) × (RN groups of VN columns) of the tile in registers.
+// Eight lanes of a warp lie side by side and four above each other, which reads shared memory without conflicts.
+template <int TM_, int TN_, int VM, int VN> struct Full {
+    static const int TM = TM_, TN = TN_, TK = 8, LDA = TM + 4, LDB = TN + 4;
+    static const int RM = TM / (16 * VM), RN = TN / (16 * VN);
+    REAL c[RM * VM][RN * VN];
+    int row, column;
+
+    __device__ Full()
+    {
+        int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        row = (warp / 2 * 4 + lane / 8) * VM;
+        column = (warp % 2 * 8 + lane % 8) * VN;
+#pragma unroll
+        for (int i = 0; i < RM * VM; i++)
+#pragma unroll
+            for (int j = 0; j < RN * VN; j++) c[i][j] = 0;
+    }
+
+    __device__ static REAL rounded(REAL x) { return x; }
+
+    __device__ void add(const REAL *a, const REAL *b)
+    {
+#pragma unroll
+        for (int k = 0; k < TK; k++) {
+            Pack<VM> x[RM];
+            Pack<VN> y[RN];
+#pragma unroll
+            for (int r = 0; r < RM; r++) x[r] = *(const Pack<VM> *)(a + k * LDA + r * 16 * VM + row);
+#pragma unroll
+            for (int r = 0; r < RN; r++) y[r] = *(const Pack<VN> *)(b + k * LDB + r * 16 * VN + column);
+#pragma unroll
+            for (int i = 0; i < RM * VM; i++)
+#pragma unroll
+                for (int j = 0; j < RN * VN; j++) c[i][j] += x[i / VM].v[i % VM] * y[j / VN].v[j % VN];
+        }
+    }
+
+    template <class Out> __device__ void store(const Out &out, int m0, int n0) const
+    {
+#pragma unroll
+        for (int g = 0; g < RN; g++) {
+            typename Out::Columns columns(out, n0 + g * 16 * VN + column);
+#pragma unroll
+            for (int i = 0; i < RM * VM; i++) {
+                Pack<VN> values;
+#pragma unroll
+                for (int j = 0; j < VN; j++) values.v[j] = c[i][g * VN + j];
+                out.put(m0 + i / VM * 16 * VM + row + i % VM, columns, values);
+            }
+        }
+    }
+};
+
+#ifdef REAL_IS_FLOAT
+// On tensor cores, which round their operands to TF32 (10 bits after the point) and add in float32: eight warps, each
+// makes MT × 4 tiles of 16 × 8 by the instruction m16n8k8. Rows that end 8 banks further on are read without conflicts.
+#ifndef CUDA_ON_HOST
+__device__ inline float round_tf32(float x)
+{
+#if __CUDA_ARCH__ >= 800
+    unsigned bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return __uint_as_float(bits);
+#else
+    return x;
+#endif
+}
+
+// c += a b for the tiles that the 32 lanes of a warp hold together.
+__device__ inline void multiply_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2])
+{
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+#endif
+
+template <int MT> struct Tensor {
+    static const int TM = 32 * MT, TN = 128, TK = 16, LDA = TM + 8, LDB = TN + 8;
+    float c[MT][4][4];
+    int row, column, group, place;                         // of the warp's tiles; of the lane in them
+
+    __device__ Tensor()
+    {
+        int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        row = warp / 4 * 16 * MT, column = warp % 4 * 32;
+        group = lane / 4, place = lane % 4;
+#pragma unroll
+        for (int i = 0; i < MT; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) c[i][j][e] = 0;
+    }
+
+    __device__ static float rounded(float x) { return round_tf32(x); }
+
+    __device__ void add(const float *a, const float *b)
+    {
+#pragma unroll
+        for (int k = 0; k < TK; k += 8) {
+            unsigned x[MT][4], y[4][2];
+#pragma unroll
+            for (int i = 0; i < MT; i++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    x[i][e] = __float_as_uint(a[(k + place + e / 2 * 4) * LDA + row + i * 16 + group + e % 2 * 8]);
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+#pragma unroll
+                for (int e = 0; e < 2; e++) y[j][e] = __float_as_uint(b[(k + place + e * 4) * LDB + column + j * 8 + group]);
+#pragma unroll
+            for (int i = 0; i < MT; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) multiply_tf32(c[i][j], x[i], y[j]);
+        }
+    }
+
+    template <class Out> __device__ void store(const Out &out, int m0, int n0) const
+    {
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            typename Out::Columns columns(out, n0 + column + j * 8 + place * 2);
+#pragma unroll
+            for (int i = 0; i < MT; i++)
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    Pack<2> values;
+                    values.v[0] = c[i][j][half * 2], values.v[1] = c[i][j][half * 2 + 1];
+                    out.put(m0 + row + i * 16 + half * 8 + group, columns, values);
+                }
+        }
+    }
+};
+#endif
+
+// The loop over K that both kernels share. A loader has `load(step)`, to registers, and `store(a, b)`, to shared memory.
+template <class Multiply, class Loader> __device__ inline void product(Multiply &tile, Loader &loader, int steps, REAL *a, REAL *b)
+{
+    const int A = Multiply::TK * Multiply::LDA, B = Multiply::TK * Multiply::LDB;
+    if (steps > 0) {
+        loader.load(0);
+        loader.store(a, b);
+    }
+    __syncthreads();
+    for (int step = 0; step < steps; step++) {
+        int now = step % 2, next = 1 - now;
+        if (step + 1 < steps) loader.load(step + 1);
+        tile.add(a + now * A, b + now * B);
+        if (step + 1 < steps) loader.store(a + next * A, b + next * B);
+        __syncthreads();
+    }
+}
+
+// ---- the convolution, and its input's gradient -----------------------------------------------------------------------
+
+// Lay filters out as A: packed[group][k][m], K and M filled up with zeros to whole tiles; rounded where tensor cores are next.
+#define PACK long long count, const REAL *__restrict__ weight, REAL *__restrict__ packed, const int *__restrict__ taps, int KP, \
+    int MP, int K, int M, int m_stride, int group_stride
+#define PACK_BY(rounded)                                                                                       \
+    {                                                                                                          \
+        for (index_t i = first(); i < count; i += step()) {                                                    \
+            int m = i % MP, k = i / MP % KP;                                                                   \
+            index_t group = i / MP / KP;                                                                       \
+            packed[i] = m < M && k < K ? rounded(weight[group * group_stride + m * m_stride + taps[4 * k + 3]]) : (REAL)0; \
+        }                                                                                                      \
+    }
+extern "C" __global__ void pack_full(PACK) PACK_BY()
+#ifdef REAL_IS_FLOAT
+extern "C" __global__ void pack_tf32(PACK) PACK_BY(round_tf32)
+#endif
+
+// What one launch makes: the pixels (n, t, s) of a grid T × S an image. A window there begins at row t·ty + y0 and column
+// s·tx + x0 of the source; its value goes to row t·oy + y1 and column s·ox + x1 of the output. The convolution walks over
+// the source by its stride and fills the output; its input's gradient has one launch for each of stride × stride phases:
+// it walks over dy and fills every stride-th pixel.
+#define GRID int N, int T, int S, int ty, int tx, int y0, int x0, int oy, int ox, int y1, int x1
+
+struct Maps {                                              // where the product goes: y (N, channels, H, W)
+    REAL *y;
+    const REAL *bias;
+    int relu, M, channels, offset, plane, W, T, S, oy, ox, y1, x1;
+    index_t start, pixels;                                 // where y begins, of the parts that are added later
+
+    struct Columns {
+        index_t at[4];
+        __device__ Columns(const Maps &out, int p)
+        {
+            int s = p % out.S, t = p / out.S % out.T, n = p / out.S / out.T;
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                at[j] = p + j < out.pixels ? out.start + ((index_t)n * out.channels + out.offset) * out.plane
+                                             + (t * out.oy + out.y1) * out.W + s * out.ox + out.x1 : -1;
+                if (++s == out.S) s = 0, t++;
+                if (t == out.T) t = 0, n++;
+            }
+        }
+    };
+
+    template <int V> __device__ void put(int m, const Columns &columns, Pack<V> values) const
+    {
+        if (m >= M) return;
+        REAL more = bias ? bias[offset + m] : (REAL)0;
+#pragma unroll
+        for (int j = 0; j < V; j++) {
+            values.v[j] += more;
+            if (relu && !(values.v[j] > 0 || isnan(values.v[j]))) values.v[j] = 0;
+        }
+        index_t row = (index_t)m * plane, at = columns.at[0] + row;
+        if (columns.at[0] >= 0 && columns.at[V - 1] == columns.at[0] + V - 1 && at % V == 0) {
+            *(Pack<V> *)(y + at) = values;
+            return;
+        }
+#pragma unroll
+        for (int j = 0; j < V; j++)
+            if (columns.at[j] >= 0) y[columns.at[j] + row] = values.v[j];
+    }
+};
+
+template <class Multiply> struct Gather {                  // A from packed filters, B from the source's windows
+    static const int TM = Multiply::TM, TN = Multiply::TN, TK = Multiply::TK;
+    static const int A = TM * TK / 4, RA = (A + THREADS - 1) / THREADS, RB = TN * TK / THREADS, ROWS = THREADS / TN;
+    const REAL *filters, *window;
+    const int4 *taps;
+    int MP, H, W, y, x;
+    Pack<4> ra[RA];
+    REAL rb[RB];
+
+    __device__ void load(int step)
+    {
+        int t = threadIdx.x;
+#pragma unroll
+        for (int r = 0; r < RA; r++) {
+            int i = t + r * THREADS;
+            if (A % THREADS == 0 || i < A)
+                ra[r] = *(const Pack<4> *)(filters + (index_t)(step * TK + i / (TM / 4)) * MP + i % (TM / 4) * 4);
+        }
+#pragma unroll
+        for (int r = 0; r < RB; r++) {
+            int4 tap = __ldg(taps + step * TK + t / TN + r * ROWS);
+            bool inside = (unsigned)(y + tap.y) < (unsigned)H && (unsigned)(x + tap.z) < (unsigned)W;
+            rb[r] = inside ? __ldg(window + tap.x) : (REAL)0;
+        }
+    }
+
+    __device__ void store(REAL *a, REAL *b) const
+    {
+        int t = threadIdx.x;
+#pragma unroll
+        for (int r = 0; r < RA; r++) {
+            int i = t + r * THREADS;
+            if (A % THREADS == 0 || i < A) *(Pack<4> *)(a + i / (TM / 4) * Multiply::LDA + i % (TM / 4) * 4) = ra[r];
+        }
+#pragma unroll
+        for (int r = 0; r < RB; r++) b[(t / TN + r * ROWS) * Multiply::LDB + t % TN] = Multiply::rounded(rb[r]);
+    }
+};
+
+template <class Multiply>
+__device__ inline void convolve(const REAL *source, const REAL *filters, const int *taps, const REAL *bias, REAL *y, int biased,
+                                int relu, int groups, int splits, int M, int MP, int KP, int channels, int H, int W, int OH,
+                                int OW, GRID, REAL *a, REAL *b)
+{
+    int group = blockIdx.z % groups, split = blockIdx.z / groups;
+    int m0 = blockIdx.y * Multiply::TM, p0 = blockIdx.x * Multiply::TN;
+    long long pixels = (long long)N * T * S;
+    int steps = KP / Multiply::TK, begin = (long long)steps * split / splits, end = (long long)steps * (split + 1) / splits;
+
+    int p = p0 + threadIdx.x % Multiply::TN, s = p % S, t = p / S % T, n = p / S / T;
+    Gather<Multiply> loader;
+    loader.MP = MP, loader.H = H, loader.W = W;
+    loader.y = p < pixels ? t * ty + y0 : -(1 << 29);                // so far out that no tap is inside
+    loader.x = s * tx + x0;
+    loader.window = source + ((index_t)n * groups + group) * channels * H * W + loader.y * (index_t)W + loader.x;
+    loader.filters = filters + ((index_t)group * KP + begin * Multiply::TK) * MP + m0;
+    loader.taps = (const int4 *)taps + begin * Multiply::TK;
+
+    Multiply tile;
+    product(tile, loader, end - begin, a, b);
+
+    Maps out;
+    out.y = y, out.start = (index_t)split * N * groups * M * OH * OW;
+    out.bias = biased ? bias : nullptr;
+    out.relu = relu, out.M = M, out.channels = groups * M, out.offset = group * M, out.plane = OH * OW, out.W = OW;
+    out.T = T, out.S = S, out.oy = oy, out.ox = ox, out.y1 = y1, out.x1 = x1, out.pixels = pixels;
+    tile.store(out, m0, p0);
+}
+
+// One kernel for each size of tile; the bodies differ in nothing else.
+#define SHARED_TILES(...)                                                                                      \
+    typedef __VA_ARGS__ Multiply;                                                                              \
+    __shared__ __align__(16) REAL a[2 * Multiply::TK * Multiply::LDA];                                         \
+    __shared__ __align__(16) REAL b[2 * Multiply::TK * Multiply::LDB];
+
+#define CONVOLVE const REAL *__restrict__ source, const REAL *__restrict__ filters, const int *__restrict__ taps, \
+    const REAL *__restrict__ bias, REAL *__restrict__ y, int biased, int relu, int groups, int splits, int M, int MP, \
+    int KP, int channels, int H, int W, int OH, int OW, GRID
+#define CONVOLVE_BY(...)                                                                                       \
+    {                                                                                                          \
+        SHARED_TILES(__VA_ARGS__)                                                                              \
+        convolve<Multiply>(source, filters, taps, bias, y, biased, relu, groups, splits, M, MP, KP, channels, H, W, OH, \
+                           OW, N, T, S, ty, tx, y0, x0, oy, ox, y1, x1, a, b);                                 \
+    }
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_128(CONVOLVE) CONVOLVE_BY(Full<128, 128, 4, 4>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_96(CONVOLVE) CONVOLVE_BY(Full<96, 128, 2, 4>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_64(CONVOLVE) CONVOLVE_BY(Full<64, 64, 4, 4>)
+#ifdef REAL_IS_FLOAT
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_tf32_128(CONVOLVE) CONVOLVE_BY(Tensor<4>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_tf32_96(CONVOLVE) CONVOLVE_BY(Tensor<3>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_tf32_64(CONVOLVE) CONVOLVE_BY(Tensor<2>)
+#endif
+
+// ---- the gradient of the filters -------------------------------------------------------------------------------------
+
+// The summed axis are the output's pixels of all images, many times longer than the product is wide or high; so blocks
+// share it out, each sums its stretch, and `add_parts` adds the stretches in their order.
+
+struct Filters {                                           // where the product goes: dw (groups, M, K)
+    REAL *dw;
+    int M, K;
+
+    struct Columns {
+        int at;
+        __device__ Columns(const Filters &, int k) : at(k) {}
+    };
+
+    template <int V> __device__ void put(int m, const Columns &columns, Pack<V> values) const
+    {
+        if (m >= M) return;
+#pragma unroll
+        for (int j = 0; j < V; j++)
+            if (columns.at + j < K) dw[(index_t)m * K + columns.at + j] = values.v[j];
+    }
+};
+
+template <class Multiply> struct Walk {                    // A from dy, B from the source's windows, pixel by pixel
+    static const int TM = Multiply::TM, TN = Multiply::TN, TK = Multiply::TK, ROWS = THREADS / TK;
+    static const int RA = TM / ROWS, RB = TN / ROWS;
+    const REAL *dy, *x;                                    // of the group's first map and of its first channel
+    int4 taps[RB];
+    int filters, channels, H, W, OH, OW, SH, SW, PH, PW;   // filters, channels: from one image to the next
+    int n, oh, ow, rows;                                   // this thread's pixel, and how many filters there are from its first
+    long long left;                                        // pixels from this one to the end of the stretch
+    REAL ra[RA], rb[RB];
+
+    __device__ void load(int)
+    {
+        bool live = left > 0;
+        const REAL *from = dy + (index_t)n * filters * OH * OW + oh * OW + ow;
+#pragma unroll
+        for (int r = 0; r < RA; r++) ra[r] = live && r * ROWS < rows ? __ldg(from + (index_t)r * ROWS * OH * OW) : (REAL)0;
+        int y0 = oh * SH - PH, x0 = ow * SW - PW;
+        const REAL *window = x + (index_t)n * channels * H * W + (index_t)y0 * W + x0;
+#pragma unroll
+        for (int r = 0; r < RB; r++) {
+            bool inside = (unsigned)(y0 + taps[r].y) < (unsigned)H && (unsigned)(x0 + taps[r].z) < (unsigned)W;
+            rb[r] = live && inside ? __ldg(window + taps[r].x) : (REAL)0;
+        }
+        left -= TK;
+        for (ow += TK; ow >= OW; ow -= OW) oh++;
+        for (; oh >= OH; oh -= OH) n++;
+    }
+
+    __device__ void store(REAL *a, REAL *b) const
+    {
+        int k = threadIdx.x % TK, i = threadIdx.x / TK;
+#pragma unroll
+        for (int r = 0; r < RA; r++) a[k * Multiply::LDA + i + r * ROWS] = Multiply::rounded(ra[r]);
+#pragma unroll
+        for (int r = 0; r < RB; r++) b[k * Multiply::LDB + i + r * ROWS] = Multiply::rounded(rb[r]);
+    }
+};
+
+template <class Multiply>
+__device__ inline void correlate(const REAL *dy, const REAL *x, const int *taps, REAL *dw, int groups, int splits, int M, int K,
+                                 WINDOW, REAL *a, REAL *b)
+{
+    const int TK = Multiply::TK;
+    int group = blockIdx.z % groups, split = blockIdx.z / groups;
+    int m0 = blockIdx.y * Multiply::TM, k0 = blockIdx.x * Multiply::TN;
+    long long pixels = (long long)N * OH * OW, steps = (pixels + TK - 1) / TK;
+    long long begin = steps * split / splits * TK, end = min(steps * (split + 1) / splits * TK, pixels);
+
+    Walk<Multiply> loader;
+    long long p = begin + threadIdx.x % TK;
+    int i = threadIdx.x / TK;
+    loader.left = end - p;
+    loader.n = p / (OH * OW), loader.oh = p / OW % OH, loader.ow = p % OW;
+    loader.rows = M - m0 - i;
+    loader.dy = dy + ((index_t)group * M + m0 + i) * OH * OW;
+    loader.x = x + (index_t)group * (C / groups) * H * W;
+    loader.filters = groups * M, loader.channels = C;
+    loader.H = H, loader.W = W, loader.OH = OH, loader.OW = OW;
+    loader.SH = SH, loader.SW = SW, loader.PH = PH, loader.PW = PW;
+#pragma unroll
+    for (int r = 0; r < Walk<Multiply>::RB; r++) loader.taps[r] = __ldg((const int4 *)taps + k0 + i + r * Walk<Multiply>::ROWS);
+
+    Multiply tile;
+    product(tile, loader, (int)((end - begin + TK - 1) / TK), a, b);
+
+    Filters out;
+    out.dw = dw + ((index_t)split * groups + group) * M * K;
+    out.M = M, out.K = K;
+    tile.store(out, m0, k0);
+}
+
+#define CORRELATE const REAL *__restrict__ dy, const REAL *__restrict__ x, const int *__restrict__ taps, REAL *__restrict__ dw, \
+    int groups, int splits, int M, int K, WINDOW
+#define CORRELATE_BY(...)                                                                                      \
+    {                                                                                                          \
+        SHARED_TILES(__VA_ARGS__)                                                                              \
+        correlate<Multiply>(dy, x, taps, dw, groups, splits, M, K, N, C, H, W, KH, KW, SH, SW, PH, PW, OH, OW, a, b); \
+    }
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_128(CORRELATE) CORRELATE_BY(Full<128, 128, 4, 4>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_96(CORRELATE) CORRELATE_BY(Full<96, 128, 2, 4>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_64(CORRELATE) CORRELATE_BY(Full<64, 64, 4, 4>)
+#ifdef REAL_IS_FLOAT
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_tf32_128(CORRELATE) CORRELATE_BY(Tensor<4>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_tf32_96(CORRELATE) CORRELATE_BY(Tensor<3>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_tf32_64(CORRELATE) CORRELATE_BY(Tensor<2>)
+#endif
+
+// Add what several blocks have summed of the same outputs, always in the same order; then the bias, and rectify. parts
+// (splits, N, F, plane), y (N, F, plane).
+extern "C" __global__ void add_parts(long long count, const REAL *__restrict__ parts, const REAL *__restrict__ bias,
+                                     REAL *__restrict__ y, int splits, int biased, int relu, int F, int plane)
+{
+    for (index_t i = first(); i < count; i += step()) {
+        REAL sum = parts[i];
+        for (int part = 1; part < splits; part++) sum += parts[part * count + i];
+        if (biased) sum += bias[i / plane % F];
+        y[i] = relu && !(sum > 0 || isnan(sum)) ? (REAL)0 : sum;
+    }
+}
