@@ -109,8 +109,8 @@ def main(argv=None):
     if torch and not torch.cuda.is_available():
         print(f"PyTorch {torch.__version__} finds no GPU: only zfnumpy is timed", file=sys.stderr)
         torch = None
-    models = {"zfnet": zf.models.zfnet, "zfnet_mini": zf.models.zfnet_mini}
-    plan = Plan({name: partial(make, dropout=0) for name, make in models.items()}, args.batch, rounds=args.rounds, parts=tuple(args.parts))
+    models = {name: partial(getattr(zf.models, name), dropout=0) for name in ("zfnet", "zfnet_mini")}
+    plan = Plan(models, args.batch, rounds=args.rounds, parts=tuple(args.parts))
     modes = [args.mode] if args.mode else list(MODES)
     found = run(plan, lambda tf32: zf.get_ops("cupy", tf32=tf32), torch, "cuda", modes, args.json, args.cold)
     return 1 if found["failed"] else 0

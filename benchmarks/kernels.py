@@ -8,6 +8,7 @@ import time
 from zfnumpy.ops import _cuda
 
 KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(')
+FLOAT_ONLY = re.compile(r"^#ifdef REAL_IS_FLOAT$.*?^#(endif|else)", re.DOTALL | re.MULTILINE)
 TAKEN = {"registers": "num_regs", "local": "local_size_bytes", "shared": "shared_size_bytes"}
 
 
@@ -29,12 +30,18 @@ def build(ops, cold=False):
                 os.environ.update({} if before is None else {"CUPY_CACHE_DIR": before})
 
 
+def names(file, dtype):
+    """Return the names of the kernels that a file has for a number type."""
+    source = _cuda.source(file)
+    return KERNEL.findall(source if dtype == "float32" else FLOAT_ONLY.sub("", source))
+
+
 def _build(ops):
     seconds, found = {}, []
     for file in _cuda.FILES:
         for dtype in _cuda.REALS:
             begin = time.perf_counter()
-            for name in KERNEL.findall(_cuda.source(file)):
+            for name in names(file, dtype):
                 kernel = ops._kernel(file, name, dtype)
                 found.append({"file": file, "name": name, "dtype": dtype,
                               **{key: getattr(kernel, attribute, None) for key, attribute in TAKEN.items()}})
