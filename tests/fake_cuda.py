@@ -31,7 +31,7 @@ class MemoryPool:
 
     def __init__(self):
         self._limit = self._used = self._total = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()        # the collector may free an array in the middle of it
 
     def set_limit(self, size=None, fraction=None):
         self._limit = int(fraction * TOTAL) if size is None else int(size)

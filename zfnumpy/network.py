@@ -48,7 +48,7 @@ class Network:
         if len(self.input_shape) != 3:
             raise ShapeError(f"input_shape must be (C, H, W), got {self.input_shape}; for plain features take (D, 1, 1) "
                              "and put a Flatten first")
-        self.params, self.shapes = Parameters(), {INPUT: self.input_shape}
+        self.params, self.shapes = Parameters(ops), {INPUT: self.input_shape}
         for name, layer, inputs in self.nodes.values():
             if layer.ops is not None:
                 raise NodeError(f"{name}: this {type(layer).__name__} is in a network already; make a new one for each node")

@@ -99,7 +99,7 @@ def convolutions(draw):
 @pytest.mark.gpu
 def test_the_suite_runs_on_a_gpu_too():
     if not gpu_answers():
-        pytest.skip("no GPU answers through CuPy: the cupy backend is not tested here")
+        pytest.skip("no GPU answers through CuPy: the cupy backend runs on the processor only (tests/fake_cupy.py)")
 
 
 # ---- convolution ----------------------------------------------------------------------------------------------------
