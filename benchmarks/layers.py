@@ -1,5 +1,6 @@
 """A layer and a direction at a time, against the same operations of PyTorch in the better of its layouts."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -36,10 +37,10 @@ def layers(torch, net, batch, rounds, device="cpu", turns=clock.turns):
                 work = clock.layer_arithmetic(net, name) * batch
                 found.append(_row(name, direction, turns(sides, rounds), work, moved, not spared))
             if name in straight:
-                conv = net.nodes[straight[name]].layer
-                sides = {"zfnumpy": lambda conv=conv, dy=dy, cache=cache: conv.backward_unpooled(dy, cache[0], image)}
+                conv, switches = net.nodes[straight[name]].layer, cache[0]
+                sides = {"zfnumpy": partial(conv.backward_unpooled, dy, switches, node.layer.window(), image)}
                 found.append(_row(straight[name], "weight gradient, pooled", turns(sides, rounds),
-                                  clock.layer_arithmetic(net, straight[name]) * batch, _bytes(dy, cache[0], image)))
+                                  clock.layer_arithmetic(net, straight[name]) * batch, _bytes(dy, switches, image)))
             x = y
         else:
             x = node.layer.forward(x)[0]
