@@ -234,9 +234,11 @@ def test_what_is_no_number_is_not_written(tmp_path):
 def small(name):
     """Return a function of ops that makes a network of zfnet's layers, small enough for kernels on the processor."""
     def make(ops):
-        net = zf.models.zfnet_mini(7, ops, dropout=0, conv=(4, 6, 8, 8, 6), fc=(16,))
-        net.name = name
-        return net
+        like = zf.models.zfnet_mini(7, zf.get_ops("numpy"), dropout=0, conv=(4, 6, 8, 8, 6), fc=(16,))
+        nodes = [(node, type(layer)(*(getattr(layer, key) for key in layer.settings)), inputs)
+                 for node, layer, inputs in like.nodes.values()]
+        return zf.Network(nodes, (3, 32, 32), ops, name=name,
+                          preprocessing=zf.data.Preprocessing(32, 32, (128, 128, 128), 1 / 128))
 
     return make
 
@@ -250,6 +252,7 @@ def card(monkeypatch, fake_cupy):
                         batches=2, parts=parts)
         return gpu.run(plan, lambda tf32: CupyOps(tf32=tf32), torch, "cpu", modes, path)
 
+    monkeypatch.setattr(clock, "WARM", 0)
     monkeypatch.setattr(devices, "SQUARE", 16)
     monkeypatch.setattr(devices, "FILL", 1e-6)
     monkeypatch.setattr(_cuda, "FILES", ("conv",))
