@@ -219,7 +219,8 @@ class Network:
             if name in self._straight:
                 name, need_dx = self._straight[name], False
                 dy, switches = node.layer.at_switches(dy, cache)
-                dx, found = None, self.nodes[name].layer.backward_unpooled(dy, switches, tape.cache(name))
+                x, pooling = tape.cache(name), node.layer.window()
+                dx, found = None, self.nodes[name].layer.backward_unpooled(dy, switches, pooling, x)
             else:
                 dx, found = node.layer.backward(dy, cache, need_dx=need_dx, need_grads=name in own)
             grads.update({f"{name}.{key}": value for key, value in found.items()})

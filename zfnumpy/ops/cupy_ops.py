@@ -3,6 +3,9 @@
 from ..errors import BackendError
 from ._cupy_conv import Convolutions
 from ._cupy_linear import Products
+from ._cupy_pointwise import Pointwise
+from ._cupy_pool import Pools
+from ._cupy_windows import WindowsOfMaps
 from .reference import Ops
 
 NO_GPU = "CuPy {} finds no GPU; check the driver with nvidia-smi"
@@ -19,7 +22,7 @@ def gpu_answers():
         return False
 
 
-class CupyOps(Convolutions, Products, Ops):
+class CupyOps(Convolutions, Products, Pools, Pointwise, WindowsOfMaps, Ops):
     """The reference's operations on CuPy arrays."""
 
     name = "cupy"

@@ -84,18 +84,19 @@ class OpsFace:
         check_shape("conv2d_weight_grad", dy, "dy", (win.N, w_shape[0], win.OH, win.OW))
         return self._conv2d_weight_grad(dy, x, win, w_shape[0], groups)
 
-    def conv2d_weight_grad_unpooled(self, dy, switches, x, w_shape, stride=1, pad=0, groups=1):
+    def conv2d_weight_grad_unpooled(self, dy, switches, x, w_shape, stride=1, pad=0, groups=1, size=None, pool_stride=None,
+                                    pool_pad=0):
         """Return conv2d_weight_grad(max_unpool2d(dy, switches), x): of a convolution right below a max pool.
 
         dy (N, F, PH, PW) is the pool's gradient and switches, int32, say where in conv2d's (OH, OW) output each value
-        belongs. A backend may spare itself the unpooled array, which is mostly zeros.
+        belongs; the pooling's window may be told, as to max_unpool2d. A backend may spare itself the unpooled array.
         """
         check_floats("conv2d_weight_grad_unpooled", dy=dy, x=x)
         win = conv_window("conv2d_weight_grad_unpooled", x.shape, w_shape, stride, pad, groups)
         check_dims("conv2d_weight_grad_unpooled", dy, "dy", "N, F, PH, PW")
         check_shape("conv2d_weight_grad_unpooled", dy, "dy", (win.N, w_shape[0], *dy.shape[2:]))
         _check_switches("conv2d_weight_grad_unpooled", switches, dy)
-        dw = self._conv2d_weight_grad_unpooled(dy, switches, x, win, w_shape[0], groups)
+        dw = self._conv2d_weight_grad_unpooled(dy, switches, x, win, w_shape[0], groups, (size, pool_stride, pool_pad))
         return _read_within("conv2d_weight_grad_unpooled", dw, switches, win.OH, win.OW)
 
     def conv_transpose2d(self, x, weight, bias=None, stride=1, pad=0, output_pad=0, groups=1):
@@ -159,7 +160,7 @@ class OpsFace:
 
         Where overlapping windows name the same pixel their values add, which makes this the adjoint of reading x at
         the switches, and so the gradient of max_pool2d. The window (size, stride, pad) is the pooling's; a backend
-        may use it to gather instead of scatter.
+        may use it to gather instead of scatter, and then pass over a switch that lies outside of its own window.
         """
         check_floats("max_unpool2d", y=y)
         check_dims("max_unpool2d", y, "y", "N, C, OH, OW")
@@ -226,7 +227,7 @@ class OpsFace:
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def dropout_mask(self, shape, p, rng, dtype):
-        """Return a mask of zeros (probability p) and 1 / (1 - p), drawn from the NumPy Generator rng."""
+        """Return a mask of zeros (probability p) and 1 / (1 - p), drawn from the NumPy Generator rng, or by a key of it."""
         if not 0 <= p < 1:
             raise ShapeError(f"dropout_mask: p must lie in [0, 1), got {p}")
         return self._dropout_mask(tuple(shape), p, rng, dtype)
@@ -242,7 +243,6 @@ class OpsFace:
         """Scale in place every filter of w (F, ...) whose RMS exceeds `radius` back to it (paper, sec. 3)."""
         check_floats("renormalize_filters", w=w)
         self._renormalize_filters(w, radius)
-
 
     # ---- windows of maps, for the projection of single units --------------------------------------------------------
 

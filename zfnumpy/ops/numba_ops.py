@@ -154,10 +154,10 @@ class NumbaOps(Ops):
                   rows.size, pixels.size, rows, pixels)
         return dw if parts == 1 else sums.sum(axis=0).reshape(dw.shape)
 
-    def _conv2d_weight_grad_unpooled(self, dy, switches, x, win, F, groups):
+    def _conv2d_weight_grad_unpooled(self, dy, switches, x, win, F, groups, pooling):
         length = win.KW * win.C                                    # of a window's row, channels last
         if groups > 1 or length > MOST_UNPOOLED or not dy.size:
-            return super()._conv2d_weight_grad_unpooled(dy, switches, x, win, F, groups)
+            return super()._conv2d_weight_grad_unpooled(dy, switches, x, win, F, groups, pooling)
         blocks, spans, parts = -(-win.KH // unpooled.ROWS), -(-length // unpooled.STRETCH), min(PARTS, win.N)
         row, high = (win.W + 2 * win.PW) * win.C, win.H + 2 * win.PH
         frames = self._empty(win.N * high * row + unpooled.ROWS * (row + unpooled.STRETCH), x.dtype)

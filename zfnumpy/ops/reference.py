@@ -70,8 +70,8 @@ class Ops(OpsFace):
         dw = self.xp.matmul(dy, cols.swapaxes(2, 3)).sum(axis=0)                       # (groups, F/groups, C/groups*KH*KW)
         return dw.reshape(F, win.C // groups, win.KH, win.KW)
 
-    def _conv2d_weight_grad_unpooled(self, dy, switches, x, win, F, groups):
-        dy = self._max_unpool2d(dy, switches, (win.N, F, win.OH, win.OW), None, None, 0)
+    def _conv2d_weight_grad_unpooled(self, dy, switches, x, win, F, groups, pooling):
+        dy = self._max_unpool2d(dy, switches, (win.N, F, win.OH, win.OW), *pooling)
         return None if dy is None else self._conv2d_weight_grad(dy, x, win, F, groups)
 
     def _bias_grad(self, dy):
