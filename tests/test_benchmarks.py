@@ -402,3 +402,20 @@ def test_times_and_memory_of_pytorch_on_a_card():
     times = device_turns({"product": lambda: Square() @ 0}, 2, lambda name: device)
     assert times == {"product": [pytest.approx(0.004)] * 2}
     assert isinstance(devices.theirs(None, "cuda"), devices.Host)
+
+
+@pytest.mark.parametrize("failed", [[], [{"part": "float32: step", "error": "no room"}]])
+def test_the_command_for_a_gpu_hands_over_what_it_was_told(fake_cupy, monkeypatch, failed):
+    asked = {}
+
+    def run(plan, get_ops, torch, device, modes, path, cold):
+        net = plan.models["zfnet_mini"](ops=zf.get_ops("numpy"))
+        asked.update(plan=plan, torch=torch, device=device, modes=modes, path=path, cold=cold, name=net.name)
+        return {"failed": failed}
+
+    monkeypatch.setattr(gpu, "run", run)
+    arguments = ["gpu", "step", "layers", "--mode", "tf32", "--batch", "64", "--no-torch", "--cold", "--json", "x"]
+    assert bench.main(arguments) == bool(failed)
+    plan = asked.pop("plan")
+    assert (plan.parts, plan.batch, plan.rounds) == (("step", "layers"), 64, 5)
+    assert asked == {"torch": None, "device": "cuda", "modes": ["tf32"], "path": "x", "cold": True, "name": "zfnet_mini"}
