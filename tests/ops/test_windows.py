@@ -158,6 +158,20 @@ def test_the_adjoints(host_ops):
                          maps, r).error < 1e-12
 
 
+@pytest.mark.parametrize("left", [-9, -3, 0, 4, 5, 6, 40])
+def test_a_result_beside_its_window_is_written_nowhere(left):
+    """2 channels of 4 × 3 pixels into a window of 3 × 5, at its left, inside, and at its right."""
+    from zfnumpy.ops._numba_window import write_out
+
+    result, out = np.arange(1.0, 25), np.full(2 * 3 * 5 + 200, 7.0)
+    write_out(result, 0, 2, 3, 0, left, 0, max(left, 0), 3, min(left + 3, 5), out, 100, 3, 5)
+    expected = np.zeros((2, 3, 15 + 100))
+    expected[:, :, 50 + left:53 + left] = result.reshape(4, 3, 2).transpose(2, 0, 1)[:, :3]
+    np.testing.assert_array_equal(out[100:130].reshape(2, 3, 5), expected[:, :, 50:55])
+    assert (out[:100] == 7).all()
+    assert (out[130:] == 7).all()
+
+
 # ---- bits -----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
