@@ -16,6 +16,7 @@ from zfnumpy.errors import ShapeError
 from zfnumpy.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from zfnumpy.ops import _cuda, _cupy_pointwise
 from zfnumpy.ops.cupy_ops import CupyOps
+from zfnumpy.ops.reference import Ops
 from zfnumpy.shapes import Windows
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -71,7 +72,8 @@ def cases(dtype):
         "cut": ("cut_windows", x, below), "unpool windows": ("unpool_windows", r, switches, above, below),
         "narrower": ("unpool_windows", r, switches, above, below._replace(size=(2, 3), corners=below.corners + 1)),
         "transpose windows": ("transpose_windows", normal(9, (4, 5, *below.size), dtype), weight, below, lower, 2, 1),
-        "rectified": ("transpose_windows", r, weight, below, lower, 2, 1, 1, True, (switches, above)),
+        "rectified": ("transpose_windows", r, weight, below, lower, 2, 1, 1, True, (switches, above, None)),
+        "told": ("unpool_windows", r, switches, above, below, ((3, 3), (2, 2), (1, 1))),
     }
 
 
@@ -80,7 +82,7 @@ def cases(dtype):
 def test_kernels_equal_the_reference_and_keep_within_their_arrays(device_ops, order, case, dtype):
     name, *args = cases(dtype)[case]
     wide = [a.astype("float64") if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in args]
-    sent = [(on_device(a[0]), a[1]) if type(a) is tuple and isinstance(a[0], np.ndarray) else on_device(a) for a in args]
+    sent = [(on_device(a[0]), *a[1:]) if type(a) is tuple and isinstance(a[0], np.ndarray) else on_device(a) for a in args]
     found, expected = getattr(device_ops, name)(*sent), getattr(NUMPY, name)(*wide)
     for one, other in zip(*((each if isinstance(each, tuple) else (each,)) for each in (found, expected))):
         cp.check_margins(one)
@@ -251,7 +253,7 @@ def test_windows_pass_over_switches_of_other_maps(device_ops):
         cp.check_margins(found)
         assert not cp.asnumpy(found).any()
         below = Windows(pooled.images, np.zeros((4, 2), np.int64), (8, 8), (8, 8))
-        assert not cp.asnumpy(device_ops.transpose_windows(r, weight, above, below, unpool=(switches, pooled))).any()
+        assert not cp.asnumpy(device_ops.transpose_windows(r, weight, above, below, unpool=(switches, pooled, None))).any()
 
 
 def test_what_a_window_holds_outside_of_its_map_does_not_count(device_ops):
@@ -272,7 +274,7 @@ def test_rectifying_keeps_nan_and_comes_after_the_sum(device_ops):
     switches, images = np.array([[[[1, 1]]]], np.int32), np.zeros(3, np.int64)
     pooled, above = (Windows(images, np.zeros((3, 2), np.int64), size, size) for size in ((1, 2), (1, 3)))
     found = device_ops.transpose_windows(cp.asarray(r), cp.ones((1, 1, 1, 1), "float32"), above, above, rectify=True,
-                                         unpool=(cp.asarray(switches), pooled))
+                                         unpool=(cp.asarray(switches), pooled, None))
     np.testing.assert_array_equal(cp.asnumpy(found)[:, 0, 0], [[0, 0, 0], [0, 2, 0], [0, np.nan, 0]])
 
 
@@ -359,3 +361,12 @@ def test_each_mask_is_drawn_anew(device_ops):
     np.testing.assert_array_equal(cp.asnumpy(device_ops.dropout_mask((40, 5), 0.5, rng, "float32")), masks[0])
     almost_all = device_ops.dropout_mask((100,), 1 - 1e-12, rng, "float64")          # a threshold past the last word
     assert (cp.asnumpy(almost_all) == 0).all()
+
+
+def test_no_two_families_of_operations_share_a_name():
+    families = [family for family in CupyOps.__bases__ if family is not Ops]
+    owners = {}
+    for family in families:
+        for name in vars(family).keys() - {"__module__", "__doc__", "__firstlineno__", "__static_attributes__"}:
+            assert name not in owners, f"{name} is in {family.__name__} and in {owners[name]}"
+            owners[name] = family.__name__

@@ -2,6 +2,7 @@
 
 from ..errors import BackendError
 from ._cupy_conv import Convolutions
+from ._cupy_feed import Feeds
 from ._cupy_linear import Products
 from ._cupy_pointwise import Pointwise
 from ._cupy_pool import Pools
@@ -22,7 +23,7 @@ def gpu_answers():
         return False
 
 
-class CupyOps(Convolutions, Products, Pools, Pointwise, WindowsOfMaps, Ops):
+class CupyOps(Convolutions, Feeds, Products, Pools, Pointwise, WindowsOfMaps, Ops):
     """The reference's operations on CuPy arrays."""
 
     name = "cupy"
