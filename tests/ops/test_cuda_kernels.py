@@ -248,7 +248,7 @@ def test_windows_pass_over_switches_of_other_maps(device_ops):
     above = Windows(np.zeros(4, np.int64), corners, (3, 3), (6, 6))
     pooled = Windows(np.zeros(4, np.int64), np.zeros((4, 2), np.int64), (2, 2), (3, 3))
     for wrong in (-1, -7, 36, 40, 10**9, 2**32, -2**32 + 1):
-        switches = cp.asarray(np.full((2, 5, 3, 3), wrong))
+        switches = cp.asarray(np.full((2, 5, 3, 3), wrong, np.int32 if abs(wrong) < 2**31 else np.int64))
         found = device_ops.unpool_windows(r, switches, pooled, above)
         cp.check_margins(found)
         assert not cp.asnumpy(found).any()
