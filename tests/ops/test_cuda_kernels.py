@@ -15,6 +15,8 @@ from zfnumpy import get_ops
 from zfnumpy.errors import ShapeError
 from zfnumpy.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from zfnumpy.ops import _cuda, _cupy_pointwise
+from zfnumpy.ops.cupy_ops import CupyOps
+from zfnumpy.ops.reference import Ops
 from zfnumpy.shapes import Windows
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -68,8 +70,10 @@ def cases(dtype):
         **{f"norm grad of {size}": ("local_response_norm_grad", two, deep, size, 0.1, beta)
            for size, beta in [(5, 0.75), (8, 0.75), (1, 0.75), (4, 0.6), (9, 0.75), (200, 0.75)]},
         "cut": ("cut_windows", x, below), "unpool windows": ("unpool_windows", r, switches, above, below),
+        "narrower": ("unpool_windows", r, switches, above, below._replace(size=(2, 3), corners=below.corners + 1)),
         "transpose windows": ("transpose_windows", normal(9, (4, 5, *below.size), dtype), weight, below, lower, 2, 1),
-        "rectified": ("transpose_windows", r, weight, below, lower, 2, 1, 1, True, (switches, above)),
+        "rectified": ("transpose_windows", r, weight, below, lower, 2, 1, 1, True, (switches, above, None)),
+        "told": ("unpool_windows", r, switches, above, below, ((3, 3), (2, 2), (1, 1))),
     }
 
 
@@ -78,7 +82,7 @@ def cases(dtype):
 def test_kernels_equal_the_reference_and_keep_within_their_arrays(device_ops, order, case, dtype):
     name, *args = cases(dtype)[case]
     wide = [a.astype("float64") if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in args]
-    sent = [(on_device(a[0]), a[1]) if type(a) is tuple and isinstance(a[0], np.ndarray) else on_device(a) for a in args]
+    sent = [(on_device(a[0]), *a[1:]) if type(a) is tuple and isinstance(a[0], np.ndarray) else on_device(a) for a in args]
     found, expected = getattr(device_ops, name)(*sent), getattr(NUMPY, name)(*wide)
     for one, other in zip(*((each if isinstance(each, tuple) else (each,)) for each in (found, expected))):
         cp.check_margins(one)
@@ -124,6 +128,13 @@ def test_a_batch_of_none_launches_nothing(device_ops, monkeypatch):
     assert device_ops.unpool_windows(y, switches, above, below).shape == (0, 3, 6, 6)
     weight = cp.zeros((3, 2, 2, 2), "float32")
     assert device_ops.transpose_windows(y, weight, above, below, 2).shape == (0, 2, 6, 6)
+
+
+def test_no_family_of_operations_hides_a_helper_of_another():
+    seen = {}
+    for family in CupyOps.__bases__[:-1]:
+        for name in vars(family):
+            assert name.startswith("__") or seen.setdefault(name, family) is family, f"{family}.{name} is {seen[name]}'s too"
 
 
 def test_what_kernels_and_python_must_agree_on():
@@ -233,15 +244,28 @@ def test_values_add_in_row_major_order(device_ops):
 
 def test_windows_pass_over_switches_of_other_maps(device_ops):
     r, weight = cp.ones((4, 5, 2, 2), "float32"), cp.ones((5, 3, 3, 3), "float32")
-    above = Windows(np.zeros(4, np.int64), np.full((4, 2), -1), (3, 3), (6, 6))      # leaves its map, where -1 would lie
+    corners = np.array([[-1, -1], [-1, -1], [4, 4], [4, 4]])                # they leave the map, where -1 and 40 would lie
+    above = Windows(np.zeros(4, np.int64), corners, (3, 3), (6, 6))
     pooled = Windows(np.zeros(4, np.int64), np.zeros((4, 2), np.int64), (2, 2), (3, 3))
-    for wrong in (-1, -7, 36, 10**9, 2**32, -2**32 + 1):
-        switches = cp.asarray(np.full((2, 5, 3, 3), wrong))
+    for wrong in (-1, -7, 36, 40, 10**9, 2**32, -2**32 + 1):
+        switches = cp.asarray(np.full((2, 5, 3, 3), wrong, np.int32 if abs(wrong) < 2**31 else np.int64))
         found = device_ops.unpool_windows(r, switches, pooled, above)
         cp.check_margins(found)
         assert not cp.asnumpy(found).any()
         below = Windows(pooled.images, np.zeros((4, 2), np.int64), (8, 8), (8, 8))
-        assert not cp.asnumpy(device_ops.transpose_windows(r, weight, above, below, unpool=(switches, pooled))).any()
+        assert not cp.asnumpy(device_ops.transpose_windows(r, weight, above, below, unpool=(switches, pooled, None))).any()
+
+
+def test_what_a_window_holds_outside_of_its_map_does_not_count(device_ops):
+    """Nor does it where the switches beside the map, in memory, name the same pixel."""
+    switches = np.full((3, 2, 2, 2), 4, np.int32)
+    corners = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (2, 0), (0, -2)])
+    above = Windows(np.ones(9, np.int64), corners, (2, 2), (2, 2))
+    below = above._replace(corners=np.zeros((9, 2), np.int64), size=(3, 3), plane=(3, 3))
+    r = 10.0 ** np.arange(8).reshape(1, 2, 2, 2) * np.ones((9, 1, 1, 1))
+    found = device_ops.unpool_windows(cp.asarray(r), cp.asarray(switches), above, below)
+    np.testing.assert_array_equal(cp.asnumpy(found), NUMPY.unpool_windows(r, switches, above, below))
+    assert cp.asnumpy(found)[:, 0, 1, 1].tolist() == [1111, 1100, 11, 1010, 101, 1000, 1, 0, 0]
 
 
 def test_rectifying_keeps_nan_and_comes_after_the_sum(device_ops):
@@ -250,7 +274,7 @@ def test_rectifying_keeps_nan_and_comes_after_the_sum(device_ops):
     switches, images = np.array([[[[1, 1]]]], np.int32), np.zeros(3, np.int64)
     pooled, above = (Windows(images, np.zeros((3, 2), np.int64), size, size) for size in ((1, 2), (1, 3)))
     found = device_ops.transpose_windows(cp.asarray(r), cp.ones((1, 1, 1, 1), "float32"), above, above, rectify=True,
-                                         unpool=(cp.asarray(switches), pooled))
+                                         unpool=(cp.asarray(switches), pooled, None))
     np.testing.assert_array_equal(cp.asnumpy(found)[:, 0, 0], [[0, 0, 0], [0, 2, 0], [0, np.nan, 0]])
 
 
@@ -337,3 +361,12 @@ def test_each_mask_is_drawn_anew(device_ops):
     np.testing.assert_array_equal(cp.asnumpy(device_ops.dropout_mask((40, 5), 0.5, rng, "float32")), masks[0])
     almost_all = device_ops.dropout_mask((100,), 1 - 1e-12, rng, "float64")          # a threshold past the last word
     assert (cp.asnumpy(almost_all) == 0).all()
+
+
+def test_no_two_families_of_operations_share_a_name():
+    families = [family for family in CupyOps.__bases__ if family is not Ops]
+    owners = {}
+    for family in families:
+        for name in vars(family).keys() - {"__module__", "__doc__", "__firstlineno__", "__static_attributes__"}:
+            assert name not in owners, f"{name} is in {family.__name__} and in {owners[name]}"
+            owners[name] = family.__name__

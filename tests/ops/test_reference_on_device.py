@@ -10,7 +10,7 @@ from zfnumpy import get_ops
 WINDOWED = {
     "cut_windows": (X, BELOW), "unpool_windows": (R, switched(0, 2, 5, (6, 6))[0], POOLED, ABOVE),
     "transpose_windows": (R, WEIGHT, ABOVE, BELOW), "transpose_windows, rectified": (R, WEIGHT, ABOVE, BELOW, 1, 0, 1, True),
-    "transpose_windows, unpooled": (R, WEIGHT, ABOVE, BELOW, 1, 0, 1, True, (SWITCHES, POOLED)),
+    "transpose_windows, unpooled": (R, WEIGHT, ABOVE, BELOW, 1, 0, 1, True, (SWITCHES, POOLED, None)),
 }
 DENSE = {**GOOD, "dropout_mask": ((4, 5), 0.5, None, "float32"), "conv2d, strided": (*GOOD["conv2d"], 2, 1, 1, True),
          "conv2d_weight_grad_unpooled": (GOOD["conv2d_input_grad"][0][:, :, ::2, ::2], np.zeros((2, 3, 2, 2), np.int32),

@@ -214,7 +214,7 @@ def run_evaluate(args):
         print(f"{shared} of the network's {len(names)} classes are in the data by name: {len(part)} images")
     if args.out:
         writable_folder(args.out)
-    loader = data.Loader(part, args.batch_size, net.preprocessing)
+    loader = data.Loader(part, args.batch_size, net.preprocessing, feeder=net.ops.feeder())
     found = evaluate(net, loader, args.ten_crop, bar(None if args.ten_crop else len(loader), "evaluating"))
     say_skipped(found.skipped)
     right = int(np.trace(found.confusion))

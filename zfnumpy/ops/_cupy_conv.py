@@ -50,7 +50,7 @@ class Convolutions(Launcher):
         weight, dtype, mode = self._plain(weight), y.dtype, self._mode(y.dtype)
         M, *strides = layout
         pixels = sum(math.prod(grid[:3]) for _, grid in launches)
-        name, splits = self._cut(mode, M, pixels, groups, max(K for (_, K), _ in launches))
+        name, splits = self._tiling(mode, M, pixels, groups, max(K for (_, K), _ in launches))
         TM, TN = TILES[mode][name]
         out = y if splits == 1 else self.xp.empty((splits, *y.shape), dtype=dtype)
         extra = y if bias is None else self._plain(bias)             # where there is no bias any array will do
@@ -72,7 +72,7 @@ class Convolutions(Launcher):
         M, C, dtype, mode = F // groups, win.C // groups, x.dtype, self._mode(x.dtype)
         dw = self.xp.empty((F, C, win.KH, win.KW), dtype=dtype)
         K, pixels = C * win.KH * win.KW, win.N * win.OH * win.OW
-        name, splits = self._cut(mode, M, K, groups, pixels)
+        name, splits = self._tiling(mode, M, K, groups, pixels)
         TM, TN = TILES[mode][name]
         out = dw if splits == 1 else self.xp.empty((splits, *dw.shape), dtype=dtype)
         x = self._framed(x, (win.PH, win.PH), (win.PW, win.PW))
@@ -96,7 +96,7 @@ class Convolutions(Launcher):
     def _mode(self, dtype):
         return "tf32" if self.tf32 and dtype == np.float32 else "full"
 
-    def _cut(self, mode, rows, columns, groups, length):
+    def _tiling(self, mode, rows, columns, groups, length):
         """Choose the tile for a product of rows × columns that sums `length` terms, and into how many parts to cut the sum.
 
         Whole tiles should waste little of themselves, and all multiprocessors should have work.

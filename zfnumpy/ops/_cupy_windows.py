@@ -12,8 +12,8 @@ class WindowsOfMaps(Launcher):
         """Return columns (P,) or (P, n) of the host side by side as one int32 array of the device, (P, all of them)."""
         return self.xp.asarray(np.column_stack(columns).astype(np.int32))
 
-    def _cut(self, x, images, corners, windows):
-        """Cut windows out of x at corners that are not their corners in their maps, where x is a part of the maps."""
+    def _cut_at(self, x, images, corners, windows):
+        """Cut windows out of x at `corners` in x, which may be another part of the plane than the windows' maps."""
         P, C, (h, w) = len(images), x.shape[1], windows.size
         out = self.xp.empty((P, C, h, w), dtype=x.dtype)
         places = self._sent(images, corners, windows.corners)
@@ -22,17 +22,23 @@ class WindowsOfMaps(Launcher):
         return out
 
     def _cut_windows(self, x, windows):
-        return self._cut(x, windows.images, windows.corners, windows)
+        return self._cut_at(x, windows.images, windows.corners, windows)
 
-    def _unpool_windows(self, r, switches, above, below):
-        return self._unpooled_windows(r, switches, above, below, False)
+    def _unpool_windows(self, r, switches, above, below, pool):
+        return self._unpooled_windows(r, switches, above, below, pool, False)
 
-    def _unpooled_windows(self, r, switches, above, below, rectify):
+    def _unpooled_windows(self, r, switches, above, below, pool, rectify):
         """Return what unpool_windows does, rectified if asked."""
-        out, (H, W) = self.xp.zeros((*r.shape[:2], *below.size), dtype=r.dtype), below.plane
-        places = self._sent(above.images, above.corners, below.corners)
-        self._each("windows", "unpool_windows", r.size, self._plain(r), self._small(switches, H * W), places, out,
-                   r.shape[1], *switches.shape[2:], *above.size, H, W, *below.size, rectify, dtype=r.dtype)
+        shape, (H, W), plane = (*r.shape[:2], *below.size), below.plane, switches.shape[2:]
+        arrays = self._plain(r), self._small(switches, H * W), self._sent(above.images, above.corners, below.corners)
+        if pool is None:
+            out = self.xp.zeros(shape, dtype=r.dtype)
+            self._each("windows", "unpool_windows_by_value", r.size, *arrays, out, r.shape[1], *plane, *above.size, H, W,
+                       *below.size, rectify, dtype=r.dtype)
+            return out
+        out = self.xp.empty(shape, dtype=r.dtype)
+        self._each("windows", "unpool_windows", out.size, *arrays, out, r.shape[1], *above.size, *below.size, rectify, H, W,
+                   *sum(pool, ()), *plane, dtype=r.dtype)
         return out
 
     def _masked_windows(self, r, windows, rectify):
@@ -48,8 +54,9 @@ class WindowsOfMaps(Launcher):
         if unpool is None:
             r = self._masked_windows(r, above, rectify)
         else:
-            r = self._unpooled_windows(r, *unpool, above, rectify)
+            switches, pooled, pool = unpool
+            r = self._unpooled_windows(r, switches, pooled, above, pool, rectify)
         own = win._replace(H=(above.size[0] - 1) * win.SH + win.KH, W=(above.size[1] - 1) * win.SW + win.KW, PH=0, PW=0,
                            OH=above.size[0], OW=above.size[1])           # of windows that are maps of their own
         x = self._conv2d_input_grad(r, weight, own, groups)
-        return self._cut(x, np.arange(own.N), below.corners - above.corners * (win.SH, win.SW) + (win.PH, win.PW), below)
+        return self._cut_at(x, np.arange(own.N), below.corners - above.corners * (win.SH, win.SW) + (win.PH, win.PW), below)

@@ -1,7 +1,21 @@
 """The checks of arguments that several operations of `face` share."""
 
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..shapes import check_dims, check_shape, count
+
+
+def check_pictures(what, squares, corners, flips, mean):
+    """Refuse pictures that are not square, or corners, flips and a mean that do not fit them."""
+    for name, array, dtypes in (("squares", squares, ["uint8"]), ("corners", corners, ["int32"]),
+                                ("flips", flips, ["bool", "uint8"]), ("mean", mean, ["float32"])):
+        if array.dtype not in dtypes:
+            raise DTypeError(f"{what}: {name} must be {' or '.join(dtypes)}, got {array.dtype}")
+    N, R = check_dims(what, squares, "squares", "N, R, R, 3")[:2]
+    check_shape(what, squares, "squares", (N, count(R, f"{what}: the squares' side"), R, 3))
+    check_shape(what, corners, "corners", (N, 2))
+    check_shape(what, flips, "flips", (N,))
+    if tuple(mean.shape) != (3,):
+        check_shape(what, mean, "a mean that is no colour (3,)", (3, R, R))
 
 
 def check_linear(what, array, weight, name, axis):

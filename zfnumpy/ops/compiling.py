@@ -62,7 +62,7 @@ def calls(ops, dtype):
         lambda: ops.cut_windows(x, above), lambda: ops.unpool_windows(a(2, 4, 2, 2), switches, pooled_at, above),
         lambda: ops.transpose_windows(a(2, 6, *above.size), weight, above, below, pad=1, rectify=True),
         lambda: ops.transpose_windows(a(2, 6, 2, 2), weight, above, below, pad=1,
-                                      unpool=(np.zeros((2, 6, 5, 5), np.int32), pooled_at)),
+                                      unpool=(np.zeros((2, 6, 5, 5), np.int32), pooled_at, None)),
         lambda: ops.sgd_update(a(9), a(9), a(9), 0.1, 0.9, 1e-4), lambda: ops.renormalize_filters(a(6, 4)),
     ]
 

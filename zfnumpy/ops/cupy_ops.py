@@ -3,6 +3,7 @@
 from ._cuda import FILES, options, source
 from ._cupy_conv import Convolutions
 from ._cupy_device import Device, check_device, refuse_missing
+from ._cupy_feed import Feeds
 from ._cupy_linear import Products
 from ._cupy_pointwise import Pointwise
 from ._cupy_pool import Pools
@@ -20,7 +21,7 @@ def gpu_answers():
         return False
 
 
-class CupyOps(Device, Convolutions, Products, Pools, Pointwise, WindowsOfMaps, Ops):
+class CupyOps(Device, Convolutions, Feeds, Products, Pools, Pointwise, WindowsOfMaps, Ops):
     """The operations on CuPy arrays.
 
     memory bounds the bytes of the device that arrays take (a number, or text as "8G"), for the whole process. tf32 lets

@@ -10,11 +10,25 @@ that say so. `stride` and `pad` are ints or (vertical, horizontal) pairs. Wrong 
 dtypes DTypeError.
 """
 
-from ..errors import BackendError, ShapeError
-from ..shapes import check_dims, check_floats, check_shape, conv_window, pool_window, transpose_output_shape, window
+import numpy as np
+
+from ..errors import DTypeError, ShapeError
+from ..shapes import (
+    FLOATS,
+    check_dims,
+    check_floats,
+    check_shape,
+    conv_window,
+    count,
+    pool_window,
+    transpose_output_shape,
+    window,
+)
+from .backend import Backend
 from .checks import (
     check_below,
     check_linear,
+    check_pictures,
     check_switches,
     check_unpooling,
     check_windows,
@@ -25,46 +39,26 @@ from .checks import (
 RULES = ("gradient", "deconvnet", "guided")
 
 
-class OpsFace:
-    """The operations of a backend; `xp` is its array module and `name` what get_ops calls it."""
+class OpsFace(Backend):
+    """The operations of a backend."""
 
-    name = None
-    xp = None
+    # ---- pictures ---------------------------------------------------------------------------------------------------
 
-    # ---- arrays -----------------------------------------------------------------------------------------------------
+    def prepare(self, squares, corners, flips, mean, size, scale=1.0, order="RGB", dtype="float32"):
+        """Cut size×size crops out of pictures and make of them what a network reads: x (N, 3, size, size) of `dtype`.
 
-    def asarray(self, array, dtype=None):
-        """Return `array` as an array of this backend, copying only where it must."""
-        return self.xp.asarray(array, dtype=dtype)
-
-    def to_numpy(self, array):
-        """Return an array of this backend as a NumPy array: the one place where results come back to the host."""
-        return array
-
-    def synchronize(self):
-        """Wait until everything asked of the device is done (a no-op on the processor)."""
-
-    # ---- the device -------------------------------------------------------------------------------------------------
-
-    def describe(self):
-        """Return what this backend computes on, a line or several."""
-        return "the processor, in plain NumPy"
-
-    def device_memory(self):
-        """Return the bytes of the device's memory that arrays have reserved, and the most they may; None on the processor.
-
-        What is reserved does not shrink when arrays go, until release_memory: it is the most that was needed since.
+        squares (N, R, R, 3) uint8, RGB; corners (N, 2) int32, each crop's first row and column; flips (N,) bool or uint8,
+        whether to mirror it. mean, float32, is subtracted: a colour (3,), or an image (3, R, R) whose window goes with the
+        crop and its flip. Its channels are in `order`, "RGB" or "BGR", and so are those of x. Then `scale` multiplies.
+        Where a crop leaves its picture x is 0. The bits are those of data.Preprocessing and data.Augment.
         """
-
-    def release_memory(self):
-        """Give back the device's memory that is reserved and holds no array (a no-op on the processor)."""
-
-    def compile_kernels(self, dtypes=("float32",), progress=iter):
-        """Compile ahead what operations on arrays of these dtypes need, and return in a line what was done.
-
-        `progress` wraps the list of what is to be done (tqdm, say). BackendError where there is nothing to compile.
-        """
-        raise BackendError(f"the {self.name} backend has no kernels of ours to compile; leave out --backend")
+        check_pictures("prepare", squares, corners, flips, mean)
+        if order not in ("RGB", "BGR"):
+            raise ShapeError(f"prepare: the channel order is RGB or BGR, got {order!r}")
+        if str(np.dtype(dtype)) not in FLOATS:
+            raise DTypeError(f"prepare: pictures become float32 or float64, not {np.dtype(dtype)}")
+        size = count(size, "prepare: size")
+        return self._prepare(squares, corners, flips, mean, size, float(scale), order == "BGR", np.dtype(dtype))
 
     # ---- convolution and its adjoints -------------------------------------------------------------------------------
 
@@ -275,22 +269,24 @@ class OpsFace:
         check_windows("cut_windows", windows, x.shape)
         return self._cut_windows(x, windows)
 
-    def unpool_windows(self, r, switches, above, below):
+    def unpool_windows(self, r, switches, above, below, pool=None):
         """Unpool r (P, C, *above.size), windows of pooled maps, by the switches (N, C, OH, OW): (P, C, *below.size).
 
-        What max_unpool2d makes of r in zeros, cut to the windows `below`.
+        What max_unpool2d makes of r in zeros, cut to the windows `below`. `pool` is the pooling's (size, stride, pad), in
+        pairs; a backend may use it to gather instead of scatter.
         """
         check_floats("unpool_windows", r=r)
         check_unpooling("unpool_windows", r, switches, above, below)
-        return self._unpool_windows(r, switches, above, below)
+        return self._unpool_windows(r, switches, above, below, pool)
 
     def transpose_windows(self, r, weight, above, below, stride=1, pad=0, groups=1, rectify=False, unpool=None):
         """Carry r (P, F, *above.size), windows of maps of zeros, back through a convolution: (P, C, *below.size).
 
         What conv2d_input_grad makes of r in zeros, cut to the windows `below` of the convolution's input. What r holds
-        outside its map does not count. `rectify` takes r·[r>0] of r first. With `unpool` (switches, pooled), r holds
-        windows `pooled` of pooled maps, which are unpooled to the windows `above` before anything else. The deconvnet's
-        steps from pool to pool (paper, sec. 2.1) in one call; where few values of r are not zero it is quick.
+        outside its map does not count. `rectify` takes r·[r>0] of r first. With `unpool` (switches, pooled, pool), r
+        holds windows `pooled` of pooled maps, which are unpooled to the windows `above` before anything else; pool is as
+        for unpool_windows. The deconvnet's steps from pool to pool (paper, sec. 2.1) in one call; where few values of r
+        are not zero it is quick.
         """
         what = "transpose_windows"
         check_floats(what, r=r, weight=weight)
@@ -301,7 +297,7 @@ class OpsFace:
             raise ShapeError(f"{what}: a map of {below.plane[0]}×{below.plane[1]} makes one of {win.OH}×{win.OW}, "
                              f"not {above.plane[0]}×{above.plane[1]}")
         if unpool is not None:
-            check_unpooling(what, r, *unpool, above)
+            check_unpooling(what, r, *unpool[:2], above)
             check_shape(what, unpool[0], "switches", (unpool[0].shape[0], F, *unpool[0].shape[2:]))
         else:
             check_shape(what, r, "r", (len(above.images), F, *above.size))

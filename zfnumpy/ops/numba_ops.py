@@ -298,7 +298,7 @@ class NumbaOps(Ops):
                   out.reshape(-1))
         return out
 
-    def _unpool_windows(self, r, switches, above, below):
+    def _unpool_windows(self, r, switches, above, below, pool):
         P, C = r.shape[:2]
         out = self._empty((P, C, *below.size), r.dtype)
         self._run(window.unpool_windows, _flat(r), P * C, C, *_places(above), _flat(switches), *_places(below)[1:],
@@ -319,7 +319,7 @@ class NumbaOps(Ops):
         parts = 1 if unpool is not None else -(-F * width * r.itemsize // window.FIRST)
         block = -(-F // parts)
         work = self._empty(self.threads * together * size, r.dtype)
-        switches, pool = (np.zeros(1, np.int32), above) if unpool is None else unpool
+        switches, pool = (np.zeros(1, np.int32), above) if unpool is None else unpool[:2]
         out = self._empty((win.N, groups * C, *below.size), r.dtype)
         self._run(window.transpose_windows, _flat(r), (win.N, groups, F, C),
                   (KH, KW, win.SH, win.SW, win.PH, win.PW, vectors, slabs), *_places(above)[1:], *_places(below)[1:],

@@ -25,3 +25,10 @@ __device__ inline Pixel pixel_of(index_t i, int H, int W) {
 
 // max(v, 0), and NaN stays NaN, as NumPy has it.
 __device__ inline REAL rectified(REAL v) { return v > 0 || v != v ? v : (REAL)0; }
+
+// The windows along an axis that hold a pixel; `at` counts from the padding's edge.
+struct Span { int first, last; };
+__device__ inline int strides(int at, int S) { return S == 2 ? at >> 1 : (int)((unsigned)at / (unsigned)S); }
+__device__ inline Span windows_over(int at, int K, int S, int O) {
+    return {at < K ? 0 : strides(at - K, S) + 1, min(strides(at, S), O - 1)};
+}

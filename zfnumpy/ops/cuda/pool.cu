@@ -3,13 +3,6 @@
 // One thread makes one number, threads side by side make pixels side by side. What goes back to the pixels is gathered:
 // a pixel's thread adds what the few windows over it say, in a fixed order, so no two threads write to one place.
 
-// The windows along an axis that hold a pixel; `at` counts from the padding's edge.
-struct Span { int first, last; };
-__device__ inline int strides(int at, int S) { return S == 2 ? at >> 1 : (int)((unsigned)at / (unsigned)S); }
-__device__ inline Span windows_over(int at, int K, int S, int O) {
-    return {at < K ? 0 : strides(at - K, S) + 1, min(strides(at, S), O - 1)};
-}
-
 // cols (N, C*KH*KW, OH*OW): a thread for each number of it.
 extern "C" __global__ void im2col(long long count, const REAL *x, REAL *cols, WINDOW) {
     for (index_t i = first(); i < count; i += step()) {

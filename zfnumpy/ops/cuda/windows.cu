@@ -29,16 +29,35 @@ extern "C" __global__ void mask_windows(long long count, const REAL *r, const in
     }
 }
 
-// out (P, C, below_h, below_w), which begins as zeros: r (P, C, h, w), windows of pooled maps of OH × OW, unpooled by the
-// switches (., C, OH, OW) into windows of maps of H × W, and rectified if told. A place is: the image, the corner of the
-// window in the pooled map, and that of the window below.
-//
-// Which pixels a switch may name is not told, so a thread for each pixel would have to look at every value of its window.
-// There are fewer values than pixels, mostly a quarter: a thread for each value adds all that have its switch, in row-major
-// order, if it is the first of them, and else leaves the work to that one.
+// out (P, C, below_h, below_w): r (P, C, h, w), windows of pooled maps of OH × OW, unpooled by the switches (., C, OH, OW)
+// into windows of maps of H × W, and rectified if told. A place is: the image, the corner of the window in the pooled map,
+// and that of the window below. A thread for each pixel adds what the windows over it say, in row-major order.
 extern "C" __global__ void unpool_windows(long long count, const REAL *r, const int *switches, const int *places, REAL *out,
-                                          int C, int OH, int OW, int h, int w, int H, int W, int below_h, int below_w,
-                                          int rectify) {
+                                          int C, int h, int w, int below_h, int below_w, int rectify, int H, int W, int KH,
+                                          int KW, int SH, int SW, int PH, int PW, int OH, int OW) {
+    for (index_t i = first(); i < count; i += step()) {
+        Pixel own = pixel_of(i, below_h, below_w);
+        index_t p = over(own.plane, C);
+        const int *place = places + 5 * p;
+        int top = place[1], left = place[2], row = place[3] + own.row, col = place[4] + own.col;
+        REAL sum = 0;
+        if (row >= 0 && row < H && col >= 0 && col < W) {
+            const int *map = switches + ((index_t)place[0] * C + (own.plane - p * C)) * (OH * OW);
+            const REAL *values = r + own.plane * (h * w);
+            Span down = windows_over(row + PH, KH, SH, OH), across = windows_over(col + PW, KW, SW, OW);
+            for (int u = max(down.first, top); u <= min(down.last, top + h - 1); u++)
+                for (int v = max(across.first, left); v <= min(across.last, left + w - 1); v++)
+                    if (map[u * OW + v] == row * W + col) sum += values[(u - top) * w + v - left];
+        }
+        out[i] = rectify ? rectified(sum) : sum;
+    }
+}
+
+// The same where nobody told the pooling's window; out begins as zeros. A thread for each value looks through all the others,
+// adds those that have its switch, in row-major order, if it is the first of them, and else leaves the work to that one.
+extern "C" __global__ void unpool_windows_by_value(long long count, const REAL *r, const int *switches, const int *places,
+                                                   REAL *out, int C, int OH, int OW, int h, int w, int H, int W,
+                                                   int below_h, int below_w, int rectify) {
     for (index_t i = first(); i < count; i += step()) {
         Pixel own = pixel_of(i, h, w);
         index_t p = over(own.plane, C);
