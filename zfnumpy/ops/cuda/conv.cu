@@ -161,18 +161,18 @@ template <int MT> struct Tensor {
 };
 #endif
 
-// The loop over K that both kernels share. A loader has `load(step)`, to registers, and `store(a, b)`, to shared memory.
+// The loop over K that both kernels share. A loader has `load()`, the next step's to registers, and `store(a, b)`, to shared memory.
 template <class Multiply, class Loader> __device__ inline void product(Multiply &tile, Loader &loader, int steps, REAL *a, REAL *b)
 {
     const int A = Multiply::TK * Multiply::LDA, B = Multiply::TK * Multiply::LDB;
     if (steps > 0) {
-        loader.load(0);
+        loader.load();
         loader.store(a, b);
     }
     __syncthreads();
     for (int step = 0; step < steps; step++) {
         int now = step % 2, next = 1 - now;
-        if (step + 1 < steps) loader.load(step + 1);
+        if (step + 1 < steps) loader.load();
         tile.add(a + now * A, b + now * B);
         if (step + 1 < steps) loader.store(a + next * A, b + next * B);
         __syncthreads();
@@ -259,26 +259,26 @@ struct Maps {                                              // where the product 
 template <class Multiply> struct Gather {                  // A from packed filters, B from the source's windows
     static const int TM = Multiply::TM, TN = Multiply::TN, TK = Multiply::TK;
     static const int A = TM * TK / 4, RA = (A + THREADS - 1) / THREADS, RB = TN * TK / THREADS, ROWS = THREADS / TN;
-    const REAL *filters, *window;                          // both already at the first row of this block's stretch of K
-    const int2 *taps;
+    const REAL *filters, *window;
+    const int2 *taps;                                      // at the row k that comes next, as `filters`
     int MP, left;                                          // rows from there to the end
     Pack<4> ra[RA];
     REAL rb[RB];
 
-    __device__ void load(int step)
+    __device__ void load()
     {
         int t = threadIdx.x;
 #pragma unroll
         for (int r = 0; r < RA; r++) {
             int i = t + r * THREADS;
-            if (A % THREADS == 0 || i < A)
-                ra[r] = *(const Pack<4> *)(filters + (index_t)(step * TK + i / (TM / 4)) * MP + i % (TM / 4) * 4);
+            if (A % THREADS == 0 || i < A) ra[r] = *(const Pack<4> *)(filters + i / (TM / 4) * MP + i % (TM / 4) * 4);
         }
 #pragma unroll
         for (int r = 0; r < RB; r++) {
-            int k = step * TK + t / TN + r * ROWS;
+            int k = t / TN + r * ROWS;
             rb[r] = k < left ? __ldg(window + __ldg(&taps[k].x)) : (REAL)0;
         }
+        filters += TK * MP, taps += TK, left -= TK;
     }
 
     __device__ void store(REAL *a, REAL *b) const
@@ -377,15 +377,15 @@ template <class Multiply> struct Walk {                    // A from dy, B from 
     int taps[RB];
     int filters, channels, H, W, OH, OW, SH, SW;           // filters, channels: from one image to the next
     int n, oh, ow, rows;                                   // this thread's pixel, and how many filters there are from its first
-    long long left;                                        // pixels from this one to the end of the stretch
+    int left;                                              // pixels from this one to the end of the stretch
     REAL ra[RA], rb[RB];
 
-    __device__ void load(int)
+    __device__ void load()
     {
         bool live = left > 0;
         const REAL *from = dy + (index_t)n * filters * OH * OW + oh * OW + ow;
 #pragma unroll
-        for (int r = 0; r < RA; r++) ra[r] = live && r * ROWS < rows ? __ldg(from + (index_t)r * ROWS * OH * OW) : (REAL)0;
+        for (int r = 0; r < RA; r++) ra[r] = live && r * ROWS < rows ? __ldg(from + r * ROWS * OH * OW) : (REAL)0;
         const REAL *window = x + (index_t)n * channels * H * W + oh * SH * W + ow * SW;
 #pragma unroll
         for (int r = 0; r < RB; r++) rb[r] = live ? __ldg(window + taps[r]) : (REAL)0;
@@ -417,7 +417,7 @@ __device__ inline void correlate(const REAL *dy, const REAL *x, const int *taps,
     Walk<Multiply> loader;
     long long p = begin + threadIdx.x % TK;
     int i = threadIdx.x / TK;
-    loader.left = end - p;
+    loader.left = (int)(end - p);
     loader.n = p / (OH * OW), loader.oh = p / OW % OH, loader.ow = p % OW;
     loader.rows = M - m0 - i;
     loader.dy = dy + ((index_t)group * M + m0 + i) * OH * OW;
