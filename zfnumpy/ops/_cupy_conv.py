@@ -1,10 +1,14 @@
-"""Convolution on a GPU: how its three products are cut into tiles and launched. The kernels are in cuda/conv.cu."""
+"""Convolution on a GPU: how its three products are cut into tiles and launched. The kernels are in cuda/conv.cu.
+
+Where Winograd's tiles take less time, `_cupy_winograd` makes them instead.
+"""
 
 import math
 
 import numpy as np
 
-from ._cuda import THREADS, Launcher
+from ._cuda import THREADS
+from ._cupy_winograd import Winograd
 
 TILES = {"full": {"128": (128, 128), "96": (96, 128), "64": (64, 64)},      # rows and columns of the product, by kernel
          "tf32": {"tf32_128": (128, 128), "tf32_96": (96, 128), "tf32_64": (64, 128)}}
@@ -15,13 +19,16 @@ LEAST = 8                                         # steps that a block should ha
 NOWHERE = 1 << 28                                 # the row of a tap that fills up a table: in no image, it reads zero
 
 
-class Convolutions(Launcher):
+class Convolutions(Winograd):
     """The convolution and its adjoints. `tf32` and `multiprocessors` are CupyOps'."""
 
     def _conv2d(self, x, weight, bias, win, groups, relu):
-        M, C = weight.shape[0] // groups, win.C // groups
-        y = self.xp.empty((win.N, weight.shape[0], win.OH, win.OW), dtype=x.dtype)
-        K = C * win.KH * win.KW
+        M, C, area = weight.shape[0] // groups, win.C // groups, win.KH * win.KW
+        y, K = self.xp.empty((win.N, weight.shape[0], win.OH, win.OW), dtype=x.dtype), C * area
+        plan = self._winograd_plan(win, groups, weight.shape[0], x.dtype)
+        if plan:
+            self._winograd(plan, x, weight, (K, area), groups, y, bias, relu)
+            return y
         grid = win.N, win.OH, win.OW, win.SH, win.SW, -win.PH, -win.PW, 1, 1, 0, 0
         self._convolve(x, weight, [(self._taps(_forward_taps, win, C), grid)], (M, K, M * K), C, groups, y, bias, relu)
         return y
@@ -29,6 +36,10 @@ class Convolutions(Launcher):
     def _conv2d_input_grad(self, dy, weight, win, groups):
         M, C, area = weight.shape[0] // groups, win.C // groups, win.KH * win.KW
         dx = self.xp.empty(win.x_shape, dtype=dy.dtype)
+        plan = self._winograd_plan(win, groups, weight.shape[0], dy.dtype, backward=True)
+        if plan:
+            self._winograd(plan, dy, weight, (area, C * area), groups, dx)
+            return dx
         phases = []                                        # pixels at equal places between strides are read by equal taps
         for a in range(min(win.SH, win.H)):
             for b in range(min(win.SW, win.W)):
@@ -70,6 +81,10 @@ class Convolutions(Launcher):
     def _conv2d_weight_grad(self, dy, x, win, F, groups):
         M, C, dtype, mode = F // groups, win.C // groups, x.dtype, self._mode(x.dtype)
         dw = self.xp.zeros((F, C, win.KH, win.KW), dtype=dtype)
+        plan = self._winograd_plan(win, groups, F, dtype)
+        if plan:
+            self._winograd_weight_grad(plan, dy, x, dw, groups)
+            return dw
         pixels = win.N * win.OH * win.OW
         if not pixels or not F:
             return dw
