@@ -1,5 +1,7 @@
 """Winograd's tiles in CUDA: every kind of shape they take against the reference, which layers take them, and their bits."""
 
+import itertools
+
 import cuda_host
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ SHAPES = {                                                 # x, weight, settings
     "wide pad": ((2, 3, 7, 5), (5, 3, 3, 3), {"pad": 2}),
     "5 taps": ((2, 4, 12, 13), (6, 4, 5, 5), {"pad": 2}),
     "5 taps, pad beyond": ((2, 3, 6, 9), (2, 3, 5, 5), {"pad": (4, 6)}),
-    "stride 2": ((3, 4, 15, 14), (5, 4, 5, 5), {"stride": 2}),
+    "stride 2": ((3, 4, 15, 16), (5, 4, 5, 5), {"stride": 2}),
     "stride 2, pad 1": ((3, 4, 13, 16), (5, 4, 5, 5), {"stride": 2, "pad": 1}),
     "stride 2, pad 2": ((2, 4, 12, 11), (5, 4, 5, 5), {"stride": 2, "pad": 2}),
     "one row, stride 2": ((2, 2, 1, 9), (3, 2, 5, 5), {"stride": 2, "pad": (2, 0)}),
@@ -123,6 +125,17 @@ def test_work_is_cut_to_what_memory_may_be_used(tiled, monkeypatch, name):
     check(tiled, shape, "float32")
 
 
+@pytest.mark.parametrize("relu", [False, True])
+def test_nothing_hides_a_nan(tiled, relu):
+    x, weight, bias, _ = inputs(SHAPES["stride 2"], "float32")
+    x[1, 2, 7, 6] = np.nan
+    expected = REFERENCE.conv2d(x, weight, bias, stride=2, relu=relu)
+    actual = tiled.to_numpy(tiled.conv2d(*map(tiled.asarray, (x, weight, bias)), stride=2, relu=relu))
+    assert np.isnan(expected[1]).any()
+    assert np.isnan(actual)[np.isnan(expected)].all()                        # and some of the tiles around
+    assert not np.isnan(actual[[0, 2]]).any()
+
+
 def test_float32_errs_as_little_where_sums_are_long(tiled):
     check(tiled, ((2, 384, 13, 13), (64, 384, 3, 3), {"pad": 1}), "float32")
 
@@ -144,6 +157,9 @@ def test_layers_of_zfnet_go_by_tiles_where_that_pays():
     x_shape, w_shape, settings = ZFNET["conv3"]
     assert plan(((1, *x_shape[1:]), w_shape, settings)) is None              # the filters alone take as long to transform
     assert plan(((128, 2, 64, 64), (64, 2, 3, 3), {"pad": 1})) is None       # 18 multiply-adds for each number of the output
+    for maps, size, N in itertools.product((16, 64, 256, 1024), (4, 16, 64), (1, 8)):
+        if N * size**2 * 9 * maps**2 < 10**7:                                # over before it pays
+            assert plan(((N, maps, size, size), (maps, maps, 3, 3), {"pad": 1})) is None
 
 
 def test_only_full_precision_goes_by_tiles(fake_cupy, monkeypatch):
@@ -157,10 +173,11 @@ def test_only_full_precision_goes_by_tiles(fake_cupy, monkeypatch):
 
 @pytest.mark.parametrize("backward", [False, True])
 def test_what_is_zero_is_not_multiplied(backward):
-    conv2 = plan(ZFNET["conv2"], backward)
-    assert conv2.total == 128 * 7 * 7
-    assert conv2.products() == 121 * 96 * 256 * conv2.total                  # of 144
-    assert len(conv2.spans) == 4
+    assert plan(ZFNET["conv2"], backward).total == 128 * 7 * 7
+    for pad in (0, 1, 2):
+        conv2 = plan((*ZFNET["conv2"][:2], {"stride": 2, "pad": pad}), backward)
+        assert conv2.products() == 121 * 96 * 256 * conv2.total              # of 144
+        assert len(conv2.spans) == 4
     conv4 = plan(ZFNET["conv4"], backward)
     assert len(conv4.spans) == 1
     assert (conv4.images, conv4.total) == ((2, 2), 32 * 7 * 7)               # four images of 13 × 13 share 49 tiles, not 64

@@ -133,7 +133,7 @@ template <int COUNT> struct Lines {
 
     __device__ Lines(int start, int period, int images, int stride, int step, int offset, int size)
     {
-        int n = min(start / period, images - 1), line = start - n * period;
+        int n = start / period, line = start % period;
 #pragma unroll
         for (int i = 0; i < COUNT; i++) {
             at[i] = line * step + offset;
