@@ -1,7 +1,7 @@
 """Time zfnumpy against PyTorch, turn by turn and on as many threads: training step, inference, projections, memory, start.
 
 Every part by default, for ZFNet at 224×224 in float32 on all cores. Before anything is timed both sides' scores, gradients
-and projections are compared; without PyTorch only zfnumpy is timed.
+and projections are compared; without PyTorch only zfnumpy is timed. `python -m benchmarks gpu` does the like on a GPU.
 """
 
 import argparse
@@ -46,6 +46,11 @@ def read(argv):
 
 
 def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["gpu"]:
+        from . import gpu
+
+        return gpu.main(argv[1:])
     args = read(argv)
     if args.threads:                                    # read when NumPy is imported, which is below
         for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -20,6 +20,11 @@ def relative(found, right):
     return float(np.linalg.norm(found - right) / max(np.linalg.norm(right), np.finfo("float32").tiny))
 
 
+def of_largest(found, right):
+    """Return the largest |found - right|, relative to the largest |right|."""
+    return float(np.abs(found - right).max() / max(np.abs(right).max(), np.finfo("float32").tiny))
+
+
 def batch_of(net, count, seed=0):
     """Return `count` images of noise (count, 3, H, W) and labels (count,)."""
     rng = np.random.default_rng(seed)
@@ -33,51 +38,59 @@ def exact(net, x, labels):
              for name, layer, inputs in net.nodes.values()]
     twin = zf.Network(nodes, net.input_shape, zf.get_ops("numpy"), dtype="float64")
     for name, value in net.params.items():
-        twin.params[name] = value
+        twin.params[name] = net.ops.to_numpy(value)
     scores, tape = twin.forward(x.astype("float64"))
     return scores, twin.backward(zf.loss.softmax_cross_entropy(scores, labels)[1], tape)
 
 
 def ours(net, x, labels):
-    """Return (scores, gradients) by zfnumpy."""
-    scores, tape = net.forward(x)
-    return scores, net.backward(zf.loss.softmax_cross_entropy(scores, labels)[1], tape)
+    """Return (scores, gradients) by zfnumpy, as NumPy arrays."""
+    ops = net.ops
+    scores, tape = net.forward(ops.asarray(x))
+    grads = net.backward(zf.loss.softmax_cross_entropy(scores, labels)[1], tape)
+    return ops.to_numpy(scores), {name: ops.to_numpy(grad) for name, grad in grads.items()}
 
 
-def theirs(torch, net, x, labels, layout):
-    """Return (scores, gradients) by PyTorch, in a layout."""
-    peer = torchs.in_torch(torch, net, layout)
-    scores = peer(torchs.tensor(torch, x, layout))
-    torch.nn.functional.cross_entropy(scores, torch.from_numpy(labels)).backward()
-    grads = {f"{name}.{key}": value.grad.numpy() for name, module in zip(net.nodes, peer)
+def theirs(torch, net, x, labels, layout, device="cpu"):
+    """Return (scores, gradients) by PyTorch on a device, in a layout, as NumPy arrays."""
+    peer = torchs.in_torch(torch, net, layout, device)
+    scores = peer(torchs.tensor(torch, x, layout, device))
+    torch.nn.functional.cross_entropy(scores, torch.from_numpy(labels).to(device)).backward()
+    grads = {f"{name}.{key}": value.grad.cpu().numpy() for name, module in zip(net.nodes, peer)
              for key, value in module.named_parameters()}
-    return scores.detach().numpy(), grads
+    return scores.detach().cpu().numpy(), grads
 
 
 def compare(torch, net):
-    """Return {side: {"scores": error, "conv1.weight": error, …}} against float64; Wrong where one exceeds TOLERANCE.
-
-    Rounding may pick the other of two pixels that are all but equal, which moves a gradient by 1e-3 and is nobody's
-    mistake. So where an error is too large, new images are drawn, twice at most; what counts is the smallest.
-    """
-    errors = {}
-    for draw in range(DRAWS):
-        for side, each in _errors(torch, net, *batch_of(net, IMAGES, draw)).items():
-            before = errors.setdefault(side, each)
-            errors[side] = {name: min(error, before[name]) for name, error in each.items()}
-        if all(error <= TOLERANCE for each in errors.values() for error in each.values()):
-            break
+    """Return {side: {"scores": error, "conv1.weight": error, …}} against float64; Wrong where one exceeds TOLERANCE."""
+    errors = measure(torch, net)
     refuse(errors)
     return errors
 
 
-def _errors(torch, net, x, labels):
+def measure(torch, net, device="cpu", images=IMAGES, enough=TOLERANCE, distance=relative, draws=DRAWS):
+    """Return {side: {"scores": error, "conv1.weight": error, …}} against float64, for PyTorch on a device.
+
+    Rounding may pick the other of two pixels that are all but equal, which moves a gradient by 1e-3 and is nobody's
+    mistake. So where an error is above `enough`, new images are drawn, `draws` times in all; the smallest error counts.
+    """
+    errors = {}
+    for draw in range(draws):
+        for side, each in _errors(torch, net, *batch_of(net, images, draw), device, distance).items():
+            before = errors.setdefault(side, each)
+            errors[side] = {name: min(error, before[name]) for name, error in each.items()}
+        if all(error <= enough for each in errors.values() for error in each.values()):
+            break
+    return errors
+
+
+def _errors(torch, net, x, labels, device, distance):
     right_scores, right = exact(net, x, labels)
     sides = {"zfnumpy": ours(net, x, labels)}
     if torch:
-        sides |= {f"PyTorch, {layout}": theirs(torch, net, x, labels, layout) for layout in torchs.LAYOUTS}
-    return {side: {"scores": relative(scores, right_scores),
-                   **{name: relative(grads[name], right[name]) for name in right}}
+        sides |= {f"PyTorch, {layout}": theirs(torch, net, x, labels, layout, device) for layout in torchs.LAYOUTS}
+    return {side: {"scores": distance(scores, right_scores),
+                   **{name: distance(grads[name], right[name]) for name in right}}
             for side, (scores, grads) in sides.items()}
 
 

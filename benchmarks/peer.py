@@ -5,9 +5,26 @@ Nothing of zfnumpy is imported here: a process that measures PyTorch alone uses 
 
 import importlib
 import os
+from typing import NamedTuple
 
 ENVIRONMENT = dict(os.environ)      # before zfnumpy's kernels set how OpenMP's threads wait, which processes would inherit
 LAYOUTS = ("contiguous", "channels-last")
+
+
+class Way(NamedTuple):
+    """One way to run PyTorch; which is best depends on the network, so all are timed and the best counts."""
+
+    layout: str
+    fused: bool = False     # the update of all parameters in one kernel
+    tuned: bool = False     # cuDNN tries its algorithms on a first call and keeps the fastest
+
+    def __str__(self):
+        return ", ".join([self.layout, *["fused"] * self.fused, *["tuned"] * self.tuned])
+
+
+PLAIN = tuple(Way(layout) for layout in LAYOUTS)
+STEPS = tuple(Way(layout, fused, tuned) for layout in LAYOUTS for fused in (False, True) for tuned in (False, True))
+PASSES = tuple(way for way in STEPS if not way.fused)
 MAKE = {"Conv2d": lambda n, s: n.Conv2d(s["channels"], s["filters"], s["size"], s["stride"], s["pad"], groups=s["groups"]),
         "Linear": lambda n, s: n.Linear(s["channels"], s["features"]),
         "ReLU": lambda n, s: n.ReLU(inplace=True),
@@ -49,29 +66,29 @@ def modules(torch, described):
     return torch.nn.Sequential(*(MAKE[each["kind"]](torch.nn, each) for each in described))
 
 
-def in_torch(torch, net, layout):
-    """Return a network as PyTorch modules with the same weights, in one of LAYOUTS."""
+def in_torch(torch, net, layout, device="cpu"):
+    """Return a network as PyTorch modules with the same weights on a device, in one of LAYOUTS."""
     peer = modules(torch, describe(net))
     with torch.no_grad():
         for name, module in zip(net.nodes, peer):
             for key, value in module.named_parameters():
-                value.copy_(torch.from_numpy(net.params[f"{name}.{key}"]))
-    return peer.to(memory_format=memory_format(torch, layout))
+                value.copy_(torch.from_numpy(net.ops.to_numpy(net.params[f"{name}.{key}"])))
+    return peer.to(device).to(memory_format=memory_format(torch, layout))
 
 
 def memory_format(torch, layout):
     return torch.channels_last if layout == "channels-last" else torch.contiguous_format
 
 
-def tensor(torch, array, layout):
-    """Return a NumPy array as a tensor, images in the layout asked for."""
-    found = torch.from_numpy(array)
+def tensor(torch, array, layout, device="cpu"):
+    """Return a NumPy array as a tensor on a device, images in the layout asked for."""
+    found = torch.from_numpy(array).to(device)
     return found.contiguous(memory_format=memory_format(torch, layout)) if found.ndim == 4 else found
 
 
-def training_step(torch, peer, x, labels):
-    """Return a function that takes one training step: forward, loss, backward, SGD with momentum."""
-    optimizer = torch.optim.SGD(peer.parameters(), 0.001, 0.9)
+def training_step(torch, peer, x, labels, decay=0.0, fused=None):
+    """Return a function that takes one training step: forward, loss, backward, SGD with momentum and weight decay."""
+    optimizer = torch.optim.SGD(peer.parameters(), 0.001, 0.9, weight_decay=decay, fused=fused)
 
     def step():
         optimizer.zero_grad()
@@ -81,19 +98,31 @@ def training_step(torch, peer, x, labels):
     return step
 
 
+def tuned(torch, function, wanted=True):
+    """Return the function called with cuDNN's trial of algorithms on; itself where that is not wanted."""
+    def call():
+        torch.backends.cudnn.benchmark = True
+        try:
+            return function()
+        finally:
+            torch.backends.cudnn.benchmark = False
+
+    return call if wanted else function
+
+
 class Deconvnet:
     """The deconvnet of a chain in PyTorch's dense operations, batched: what one would write to make figure 2 with it.
 
     x: the images (N, 3, H, W), passed forward up to `layer` when this is made, which keeps activations and switches.
     """
 
-    def __init__(self, torch, net, x, layer, layout):
-        self.torch, self.layout = torch, layout
+    def __init__(self, torch, net, x, layer, layout, device="cpu"):
+        self.torch, self.layout, self.device = torch, layout, device
         names = list(net.nodes)
         names = names[:names.index(layer) + 1]
-        self.steps, value = [], tensor(torch, x, layout)
+        self.steps, value = [], tensor(torch, x, layout, device)
         with torch.no_grad():
-            for module, name in zip(in_torch(torch, net, layout), names):
+            for module, name in zip(in_torch(torch, net, layout, device), names):
                 if isinstance(module, torch.nn.MaxPool2d):
                     kept, (value, switches) = value, torch.nn.functional.max_pool2d(
                         value, module.kernel_size, module.stride, module.padding, ceil_mode=module.ceil_mode,
@@ -111,9 +140,10 @@ class Deconvnet:
         """
         torch, channels_last = self.torch, memory_format(self.torch, self.layout)
         with torch.inference_mode():
-            images, units = torch.from_numpy(images), [torch.from_numpy(each) for each in units]
-            rows = torch.arange(len(images))
-            r = torch.zeros((len(images), *self.values.shape[1:])).contiguous(memory_format=channels_last)
+            images, *units = (torch.from_numpy(each).to(self.device) for each in (images, *units))
+            rows = torch.arange(len(images), device=self.device)
+            r = torch.zeros((len(images), *self.values.shape[1:]), device=self.device)
+            r = r.contiguous(memory_format=channels_last)
             r[(rows, *units)] = self.values[(images, *units)]
             for _, module, shape, switches in reversed(self.steps):
                 if isinstance(module, torch.nn.ReLU):
@@ -129,7 +159,7 @@ class Deconvnet:
 
     def _scatter(self, module, r, switches, shape):
         torch, channels_last = self.torch, memory_format(self.torch, self.layout)
-        below = torch.empty((len(r), *shape), memory_format=channels_last)       # only its shape is looked at
+        below = torch.empty((len(r), *shape), memory_format=channels_last, device=self.device)   # only its shape counts
         pairs = [(each, each) if isinstance(each, int) else each for each in (module.kernel_size, module.stride,
                                                                               module.padding)]
         return torch.ops.aten.max_pool2d_with_indices_backward(r, below, *pairs, (1, 1), module.ceil_mode,

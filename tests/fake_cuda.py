@@ -31,7 +31,7 @@ class MemoryPool:
 
     def __init__(self):
         self._limit = self._used = self._total = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()        # the collector may free an array in the middle of it
 
     def set_limit(self, size=None, fraction=None):
         self._limit = int(fraction * TOTAL) if size is None else int(size)
@@ -348,6 +348,7 @@ cublas.dgemm, cublas.dgemmStridedBatched = _gemm("float64")
 cuda = SimpleNamespace(
     Device=Device, Event=Event, MemoryPool=MemoryPool, Stream=Stream, cublas=cublas, runtime=runtime,
     alloc_pinned_memory=PinnedMemory, get_cublas_handle=get_cublas_handle, get_current_stream=get_current_stream,
+    nvrtc=SimpleNamespace(getVersion=lambda: (12, 9)),
     get_elapsed_time=get_elapsed_time, is_available=lambda: True,
     device=SimpleNamespace(Device=Device, get_cublas_handle=get_cublas_handle),
     memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError, MemoryPool=MemoryPool),

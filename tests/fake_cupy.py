@@ -397,6 +397,9 @@ class RawModule:
 
         self._module = HostModule(code, options)
 
+    def compile(self, log_stream=None):
+        """Compile, which was done when this was made."""
+
     def get_function(self, name):
         return _Kernel(self._module.get_function(name), name)
 

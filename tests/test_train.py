@@ -226,6 +226,19 @@ def test_resumed_to_the_same_bits_with(host_ops, tmp_path, never_stopped, settin
         assert expected["history"][-1]["lr"] < expected["history"][0]["lr"]      # or the case would show nothing
 
 
+def test_fed_with_pictures_on_a_device(device_ops, tmp_path, monkeypatch):
+    """The bits of batches that the host prepared, with padding and flips, validation and a stop in an epoch."""
+    settings = {"augment_pad": 2, "epochs": 2}
+    stopped_at(start(device_ops, tmp_path / "fed", **settings), 1, 2).go()
+    run = Run.resume(tmp_path / "fed", TRAIN, VAL, device_ops)
+    run.go()
+    assert run.train_loader.feeder is run.val_loader.feeder is not None
+    monkeypatch.setattr(device_ops, "feeder", lambda: None)
+    expected = start(device_ops, tmp_path / "host", **settings)
+    expected.go()
+    assert trace(run) == trace(expected)
+
+
 def test_resumed_after_the_plateau_lowered_the_rate(host_ops, tmp_path, never_stopped):
     settings = {"patience": 1, "lr": 1e-7, "epochs": 4}
     run = start(host_ops, tmp_path, **settings)

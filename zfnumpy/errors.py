@@ -31,3 +31,7 @@ class CheckpointError(ZFNumpyError, ValueError):
 
 class TrainingError(ZFNumpyError, ArithmeticError):
     """Training that cannot go on: a loss that is not finite, for one."""
+
+
+class OutOfMemory(ZFNumpyError, MemoryError):
+    """Work that has no room in the memory there is."""

@@ -61,7 +61,7 @@ def _table(path):
 
 
 def evaluate(net, loader, ten_crop=False, progress=iter):
-    """Evaluate a network on a data.Loader's images: an Evaluation.
+    """Evaluate a network on a data.Loader's images: an Evaluation. The loader's x may be on the network's device already.
 
     ten_crop averages the probabilities of the four corners, the centre and their flips (paper, sec. 3). `progress`
     wraps the iterable of batches. DataError where the classes do not fit the network's scores.

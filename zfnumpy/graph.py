@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
 from .errors import NodeError, ShapeError
 from .layers import Layer
 
@@ -44,11 +42,16 @@ class Tape:
 class Parameters(dict):
     """{"conv1.weight": array, …}; assigning to a name writes into its array, which is the layer's own."""
 
+    def __init__(self, ops):
+        super().__init__()
+        self._ops = ops
+
     def __setitem__(self, name, value):
         if name not in self:
             raise NodeError(f"there is no parameter {name!r}; there are {', '.join(self)}")
-        if np.shape(value) != self[name].shape:
-            raise ShapeError(f"{name} has shape {self[name].shape}, got {np.shape(value)}")
+        value = self._ops.asarray(value, dtype=self[name].dtype)
+        if value.shape != self[name].shape:
+            raise ShapeError(f"{name} has shape {self[name].shape}, got {value.shape}")
         self[name][...] = value
 
 

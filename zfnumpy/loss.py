@@ -30,7 +30,7 @@ def softmax_cross_entropy(scores, labels):
     check_floats("softmax_cross_entropy", scores=scores)
     N, K = check_dims("softmax_cross_entropy", scores, "scores", "N, K")
     xp = _module_of(scores)
-    if not isinstance(labels, np.ndarray) and xp is np:
+    if xp is np or not hasattr(labels, "dtype"):
         labels = np.asarray(labels)
     if tuple(labels.shape) != (N,):
         raise ShapeError(f"softmax_cross_entropy: labels must have shape {(N,)}, got {tuple(labels.shape)}")

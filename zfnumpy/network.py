@@ -48,7 +48,7 @@ class Network:
         if len(self.input_shape) != 3:
             raise ShapeError(f"input_shape must be (C, H, W), got {self.input_shape}; for plain features take (D, 1, 1) "
                              "and put a Flatten first")
-        self.params, self.shapes = Parameters(), {INPUT: self.input_shape}
+        self.params, self.shapes = Parameters(ops), {INPUT: self.input_shape}
         for name, layer, inputs in self.nodes.values():
             if layer.ops is not None:
                 raise NodeError(f"{name}: this {type(layer).__name__} is in a network already; make a new one for each node")
@@ -219,7 +219,8 @@ class Network:
             if name in self._straight:
                 name, need_dx = self._straight[name], False
                 dy, switches = node.layer.at_switches(dy, cache)
-                dx, found = None, self.nodes[name].layer.backward_unpooled(dy, switches, tape.cache(name))
+                x, pooling = tape.cache(name), node.layer.window()
+                dx, found = None, self.nodes[name].layer.backward_unpooled(dy, switches, pooling, x)
             else:
                 dx, found = node.layer.backward(dy, cache, need_dx=need_dx, need_grads=name in own)
             grads.update({f"{name}.{key}": value for key, value in found.items()})

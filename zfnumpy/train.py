@@ -93,7 +93,7 @@ class Run:
                                f"got {settings.augment_pad}")
         augment = Augment(flip=settings.flip, pad=settings.augment_pad)
         common = {"batch_size": settings.batch_size, "preprocessing": net.preprocessing, "seed": settings.seed,
-                  "threads": settings.loader_threads, "dtype": str(net.dtype)}
+                  "threads": settings.loader_threads, "dtype": str(net.dtype), "feeder": net.ops.feeder()}
         self.train_loader = Loader(train_set, augment=augment, shuffle=True, **common)
         self.val_loader = Loader(val_set, **common)
         if len(train_set.classes) != net.shapes[net.output][0]:

@@ -5,6 +5,7 @@ import threading
 import time
 import weakref
 
+import fake_cupy as stand_in
 import numpy as np
 import pytest
 from PIL import Image
@@ -133,17 +134,21 @@ def test_leaving_does_not_wait_for_whole_batches():
     assert loader_threads() == []
 
 
+def wait_until_asked(data, count):
+    """Wait until so many pictures were asked for: no fewer, no more."""
+    deadline = time.perf_counter() + 5
+    while data.asked < count and time.perf_counter() < deadline:
+        time.sleep(0.0005)
+    time.sleep(0.001)
+    assert data.asked == count
+
+
 def test_few_batches_are_prepared_ahead():
     data = Watched(np.zeros((200, 8, 8, 3), np.uint8), np.zeros(200, int))
     handed = 0
     for x, _, _ in Loader(data, 5, PREPARE, threads=4, prefetch=3).batches():
         handed += len(x)
-        deadline = time.perf_counter() + 5
-        ahead = min(200, handed + 3 * 5)
-        while data.asked < ahead and time.perf_counter() < deadline:
-            time.sleep(0.0005)
-        time.sleep(0.001)
-        assert data.asked == ahead  # three batches beyond the one in use: no fewer, no more
+        wait_until_asked(data, min(200, handed + 3 * 5))  # three batches beyond the one in use
 
 
 def test_the_loader_holds_on_to_no_batch_it_has_handed_over():
@@ -240,6 +245,113 @@ def test_files_on_disk(tmp_path):
     assert labels.tolist() == [0, 0, 1, 1]
     np.testing.assert_array_equal(x, PREPARE(IMAGES[[0, 2, 0, 1]]))
     assert [name for name, _ in loader.skipped] == [str(tmp_path / "a" / "1.png"), str(tmp_path / "b" / "2.png")]
+
+
+# ---- with a feeder: pictures are prepared on the device -------------------------------------------------------------
+
+MEAN_IMAGE = np.random.default_rng(1).uniform(0, 255, (3, 8, 8))
+PREPARATIONS = {
+    "colour": PREPARE,
+    "mean image, BGR, scaled": Preprocessing(8, 6, MEAN_IMAGE, 0.017, "BGR"),
+    "no room": Preprocessing(8, 8, MEAN_IMAGE),
+    "an odd margin": Preprocessing(9, 4, [1, 2, 3], order="BGR"),
+}
+
+
+def on_host(ops, batches):
+    for x, labels, indices in batches:
+        assert type(x) is ops.xp.ndarray
+        yield ops.to_numpy(x), labels, indices
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("augment", [None, Augment(), Augment(pad=3), Augment(flip=False, pad=1)])
+@pytest.mark.parametrize("preprocessing", PREPARATIONS.values(), ids=PREPARATIONS)
+def test_fed_batches_have_the_same_bits(device_ops, preprocessing, augment, dtype):
+    settings = {"augment": augment, "shuffle": True, "seed": 2, "dtype": dtype}
+    host = Loader(Watched(), 5, preprocessing, **settings)
+    fed = Loader(Watched(pause=0.0002), 5, preprocessing, **settings, feeder=device_ops.feeder(), threads=3)
+    for epoch, start in ((0, 0), (1, 0), (1, 3), (1, 5)):
+        expected = list(host.batches(epoch, start))
+        found = list(on_host(device_ops, fed.batches(epoch, start)))
+        assert_same_batches(found, expected)
+        assert [x.dtype for x, _, _ in found] == [dtype] * len(expected)
+        assert fed.place == host.place == len(fed) == 5
+
+
+@pytest.mark.parametrize("failing", [[1, 22], [0, 1, 2, 3], [8, 9, 10, 11], [20, 21, 22], [0, 1, 2, 3, *range(8, 23)]])
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_fed_batches_leave_out_the_same_pictures(device_ops, failing, prefetch):
+    def seen(feeder, start):
+        loader = Loader(Watched(failing=failing), 4, PREPARE, Augment(pad=2), prefetch=prefetch, feeder=feeder)
+        steps = [(device_ops.to_numpy(x) if feeder else x, labels, indices, loader.place, tuple(loader.skipped))
+                 for x, labels, indices in loader.batches(0, start)]
+        return [*steps, (loader.place, loader.skipped)]
+
+    for start in (0, 1, 3):
+        *found, end = seen(device_ops.feeder(), start)
+        *expected, expected_end = seen(None, start)
+        assert end == expected_end
+        assert [step[3:] for step in found] == [step[3:] for step in expected]
+        assert_same_batches([step[:3] for step in found], [step[:3] for step in expected])
+
+
+def test_a_fed_epoch_without_a_readable_picture_is_refused(device_ops):
+    with pytest.raises(DataError, match=r"none of 23 pictures .* cannot read picture 0"):
+        list(Loader(Watched(failing=range(23)), 4, PREPARE, feeder=device_ops.feeder()).batches())
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
+def test_other_exceptions_reach_the_caller_of_a_fed_loader(device_ops, error):
+    with pytest.raises(error, match="cannot read picture 13"):
+        list(Loader(Watched(failing=[13], error=error), 4, PREPARE, feeder=device_ops.feeder()).batches())
+    with pytest.raises(ShapeError, match="padding by 9"):
+        next(Loader(Watched(), 4, PREPARE, Augment(pad=9), feeder=device_ops.feeder()).batches())
+
+
+def test_the_next_batch_is_under_way_while_one_is_in_use(device_ops):
+    feeder = device_ops.feeder()
+    sent = [feeder.sent for _ in Loader(Watched(), 5, PREPARE, feeder=feeder).batches()]
+    assert sent == [2, 3, 4, 5, 5]
+
+
+def test_few_fed_batches_are_held(device_ops, monkeypatch):
+    """In pinned memory those prepared ahead, the one on its way and the one in use; on the device two, and one x."""
+    pinned, feeder, pool = [], device_ops.feeder(), stand_in.get_default_memory_pool()
+    alloc = stand_in.cuda.alloc_pinned_memory
+
+    def noted(size):
+        memory = alloc(size)
+        pinned.append(weakref.ref(memory))
+        return memory
+
+    monkeypatch.setattr(stand_in.cuda, "alloc_pinned_memory", noted)
+    gc.collect()
+    data, before = Watched(np.zeros((200, 8, 8, 3), np.uint8), np.zeros(200, int)), pool.used_bytes()
+    handed, most = 0, 0
+    for x, _, _ in Loader(data, 5, PREPARE, threads=4, prefetch=3, feeder=feeder).batches():
+        handed += len(x)
+        wait_until_asked(data, min(200, handed + 4 * 5))
+        assert sum(memory() is not None for memory in pinned) <= 3 * (3 + 2)           # three arrays a batch
+        most = max(most, pool.used_bytes() - before)
+    assert len(pinned) == 3 * 40
+    assert most <= 2 * (1024 + 512 + 512) + 2560 + 512 + 512                           # whole units of 512 bytes
+
+
+def test_leaving_a_fed_loop_ends_the_threads_and_spoils_nothing(device_ops):
+    loader = Loader(Watched(pause=0.001), 4, PREPARE, Augment(), threads=3, feeder=device_ops.feeder())
+    expected = list(Loader(Watched(), 4, PREPARE, Augment()).batches())
+    for steps in (1, 2, 3):
+        iterator = loader.batches()
+        for _ in range(steps):
+            next(iterator)
+        assert loader_threads()
+        iterator.close()
+        assert loader_threads() == []
+        assert_same_batches(on_host(device_ops, loader.batches()), expected)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(loader)
+    assert loader_threads() == []
 
 
 def test_real_photographs_load(real_data):

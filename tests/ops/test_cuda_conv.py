@@ -35,7 +35,7 @@ def cut(fake_cupy, monkeypatch):
     def fix(mode, name, splits):
         ops = get_ops("cupy")
         monkeypatch.setattr(ops, "tf32", mode == "tf32")
-        monkeypatch.setattr(ops, "_cut", lambda *_: (name, splits))
+        monkeypatch.setattr(ops, "_tiling", lambda *_: (name, splits))
         return ops
 
     return fix
@@ -91,9 +91,9 @@ def test_the_order_of_threads_and_blocks_changes_no_bit(cut, monkeypatch, mode):
 def test_products_are_cut_so_that_all_multiprocessors_have_work(fake_cupy):
     ops = get_ops("cupy")
     ops.multiprocessors = 132
-    assert ops._cut("full", 384, 128 * 169, 1, 2304) == ("128", 1)              # conv3, 128 images
-    assert ops._cut("full", 96, 128 * 110 * 110, 1, 147) == ("96", 1)           # conv1: no row of its tiles is idle
-    assert ops._cut("full", 384, 2304, 1, 128 * 169) == ("128", 4)              # its weights: few tiles, a long sum
-    assert ops._cut("full", 256, 169, 1, 3456) == ("128", 54)                   # conv5, one image
-    assert ops._cut("full", 64, 169, 1, 200) == ("64", 3)                       # small all round
-    assert ops._cut("full", 2, 2, 1, 5) == ("64", 1)                            # too short to cut
+    assert ops._tiling("full", 384, 128 * 169, 1, 2304) == ("128", 1)              # conv3, 128 images
+    assert ops._tiling("full", 96, 128 * 110 * 110, 1, 147) == ("96", 1)           # conv1: no row of its tiles is idle
+    assert ops._tiling("full", 384, 2304, 1, 128 * 169) == ("128", 4)              # its weights: few tiles, a long sum
+    assert ops._tiling("full", 256, 169, 1, 3456) == ("128", 54)                   # conv5, one image
+    assert ops._tiling("full", 64, 169, 1, 200) == ("64", 3)                       # small all round
+    assert ops._tiling("full", 2, 2, 1, 5) == ("64", 1)                            # too short to cut

@@ -83,7 +83,7 @@ def tiled(fake_cupy, monkeypatch):
     """The operations by tiles wherever these are possible, whether they pay or not."""
     ops = get_ops("cupy")
     monkeypatch.setattr(winograd.Tiling, "pays", lambda self, direct: True)
-    monkeypatch.setattr(ops, "_cut", lambda *_: pytest.fail("this convolution did not go by tiles"))
+    monkeypatch.setattr(ops, "_tiling", lambda *_: pytest.fail("this convolution did not go by tiles"))
     winograd.tiling.cache_clear()
     yield ops
     winograd.tiling.cache_clear()

@@ -73,7 +73,7 @@ def every_result(ops, N, dtype):
     pooled_at = Windows(np.arange(7) % N, np.arange(-1, 13).reshape(7, 2), (3, 2), switches.shape[2:])
     above = pooled_at.under((3, 3), (2, 2), (1, 1), x.shape[2:])
     below, r, moved = above.under((5, 3), (2, 1), (0, 1), (49, 19)), a(19, 7, 6, 3, 2), {"stride": (2, 1), "pad": (0, 1)}
-    unpool = (switches, pooled_at)
+    unpool = (switches, pooled_at, None)
     results |= {
         "cut_windows": ops.cut_windows(x, above), "unpool_windows": ops.unpool_windows(r, switches, pooled_at, above),
         "transpose_windows": ops.transpose_windows(a(20, 7, 26, *above.size), a(1, 26, 31, 5, 3), above, below, **moved),
@@ -284,7 +284,7 @@ def test_a_cache_that_cannot_be_written_is_made_elsewhere(monkeypatch, tmp_path)
 
 # ---- one face -------------------------------------------------------------------------------------------------------
 
-TRANSFERS = {"asarray", "to_numpy", "synchronize"}         # how arrays travel is each backend's own
+TRANSFERS = {"asarray", "to_numpy", "synchronize", "feeder"}   # how arrays travel is each backend's own
 
 
 def public_methods(cls):

@@ -45,9 +45,9 @@ def some_windows(seed, P, N, plane):
 
 
 def switched(seed, N, C, plane, pad=1):
-    """Return switches of a 3×3 pooling at stride 2 of random maps of a plane, and the function `under` gives windows by."""
+    """Return switches of a pooling of random maps of a plane, and its window (size, stride, pad): 3×3 at stride 2."""
     _, switches = definitions.max_pool2d(normal(seed, (N, C, *plane), "float32"), 3, 2, pad)
-    return switches.astype(np.int32), lambda windows: windows.under((3, 3), (2, 2), (pad, pad), plane)
+    return switches.astype(np.int32), ((3, 3), (2, 2), (pad, pad))
 
 
 # ---- what windows there are -----------------------------------------------------------------------------------------
@@ -76,17 +76,18 @@ def test_cut_windows(ops, N, C, H, W, P, dtype, layout, seed):
 
 
 @given(N=st.integers(1, 3), C=st.integers(1, 4), H=st.integers(1, 9), W=st.integers(1, 9), P=st.integers(0, 5),
-       dtype=dtypes, layout=layouts, seed=seeds)
-def test_unpool_windows(ops, N, C, H, W, P, dtype, layout, seed):
-    switches, under = switched(seed, N, C, (H, W))
+       told=st.booleans(), dtype=dtypes, layout=layouts, seed=seeds)
+def test_unpool_windows(ops, N, C, H, W, P, told, dtype, layout, seed):
+    switches, pool = switched(seed, N, C, (H, W))
     above = some_windows(seed, P, N, switches.shape[2:])
-    r, below = whole(seed, (P, C, *above.size), dtype), under(above)
+    r, below = whole(seed, (P, C, *above.size), dtype), above.under(*pool, (H, W))
     expected = cut(definitions.max_unpool2d(laid(r, above), switches[above.images], (P, C, H, W)), below)
-    np.testing.assert_array_equal(call(ops, "unpool_windows", r, switches, above, below, layout=layout), expected)
+    np.testing.assert_array_equal(call(ops, "unpool_windows", r, switches, above, below, pool if told else None,
+                                       layout=layout), expected)
 
 
-@given(case=convolutions(), P=st.integers(0, 6), pooled=st.booleans(), rectify=st.booleans(), everywhere=st.booleans(),
-       dtype=dtypes, layout=layouts, seed=seeds)
+@given(case=convolutions(), P=st.integers(0, 6), pooled=st.sampled_from(["", "told", "untold"]), rectify=st.booleans(),
+       everywhere=st.booleans(), dtype=dtypes, layout=layouts, seed=seeds)
 def test_transpose_windows(ops, case, P, pooled, rectify, everywhere, dtype, layout, seed):
     (N, C, H, W), w_shape, settings = case
     N, F, stride, pad = N + 1, w_shape[0], settings["stride"], settings["pad"]
@@ -94,9 +95,9 @@ def test_transpose_windows(ops, case, P, pooled, rectify, everywhere, dtype, lay
     pairs = [definitions.pair(each) for each in (w_shape[2:], stride, pad)]
     unpool = switches = None
     if pooled:
-        switches, under = switched(seed, N, F, plane)
-        unpool = (switches, some_windows(seed, P, N, switches.shape[2:]))
-        above = under(unpool[1])
+        switches, pool = switched(seed, N, F, plane)
+        unpool = (switches, some_windows(seed, P, N, switches.shape[2:]), pool if pooled == "told" else None)
+        above = unpool[1].under(*pool, plane)
     else:
         above = some_windows(seed, P, N, plane)
     below = above.under(*pairs, (H, W))
@@ -113,7 +114,7 @@ def test_transpose_windows(ops, case, P, pooled, rectify, everywhere, dtype, lay
             return cut(definitions.conv2d_input_grad(maps, weight, (P, C, H, W), **settings), below)
 
         found = call(ops, "transpose_windows", r, weight, above, below, stride, pad, settings["groups"], rectify,
-                     (ops.asarray(switches), unpool[1]) if pooled else None, layout=layout)
+                     (ops.asarray(switches), *unpool[1:]) if pooled else None, layout=layout)
         if draw is whole:
             np.testing.assert_array_equal(found, dense(r, weight))
         else:
@@ -157,6 +158,20 @@ def test_the_adjoints(host_ops):
                          maps, r).error < 1e-12
 
 
+@pytest.mark.parametrize("left", [-9, -3, 0, 4, 5, 6, 40])
+def test_a_result_beside_its_window_is_written_nowhere(left):
+    """2 channels of 4 × 3 pixels into a window of 3 × 5, at its left, inside, and at its right."""
+    from zfnumpy.ops._numba_window import write_out
+
+    result, out = np.arange(1.0, 25), np.full(2 * 3 * 5 + 200, 7.0)
+    write_out(result, 0, 2, 3, 0, left, 0, max(left, 0), 3, min(left + 3, 5), out, 100, 3, 5)
+    expected = np.zeros((2, 3, 15 + 100))
+    expected[:, :, 50 + left:53 + left] = result.reshape(4, 3, 2).transpose(2, 0, 1)[:, :3]
+    np.testing.assert_array_equal(out[100:130].reshape(2, 3, 5), expected[:, :, 50:55])
+    assert (out[:100] == 7).all()
+    assert (out[130:] == 7).all()
+
+
 # ---- bits -----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -164,16 +179,16 @@ def test_no_window_changes_the_bits_of_another(dtype):
     from zfnumpy import get_ops
 
     ops = get_ops("numba")
-    switches, under = switched(0, 3, 40, (17, 15))
+    switches, pool = switched(0, 3, 40, (17, 15))
     rng = np.random.default_rng(1)
     pooled = Windows(rng.integers(0, 3, 9), rng.integers(-1, 7, (9, 2)), (3, 3), switches.shape[2:])
     r, weight = normal(2, (9, 40, 3, 3), dtype), normal(3, (40, 90, 5, 5), dtype)
 
     def transposed(which):
         part = pooled._replace(images=pooled.images[which], corners=pooled.corners[which])
-        above = under(part)
+        above = part.under(*pool, (17, 15))
         below = above.under((5, 5), (2, 2), (0, 0), (37, 33))
-        return ops.transpose_windows(r[which], weight, above, below, 2, 0, 1, True, (switches, part))
+        return ops.transpose_windows(r[which], weight, above, below, 2, 0, 1, True, (switches, part, pool))
 
     together = transposed(np.arange(9))
     for which in ([4], [8, 0], [3, 2, 7, 1, 5]):
@@ -224,5 +239,5 @@ def test_switches_of_other_maps_write_nowhere(host_ops):
     """Switches that point outside the window are passed over: nothing outside an array is written."""
     switches = np.full((2, 5, 3, 3), 10 ** 9, np.int32)
     assert not host_ops.unpool_windows(R, switches, POOLED, ABOVE).any()
-    found = host_ops.transpose_windows(R, WEIGHT, ABOVE, BELOW, unpool=(-switches, POOLED))
+    found = host_ops.transpose_windows(R, WEIGHT, ABOVE, BELOW, unpool=(-switches, POOLED, None))
     assert not found.any()

@@ -33,7 +33,7 @@ def whole(least):
 
 
 def ops_of(args):
-    return get_ops(args.backend, args.threads)
+    return get_ops(args.backend, args.threads, args.gpu_memory, args.tf32)
 
 
 def add_network(sub):

@@ -1,10 +1,6 @@
 """The command that prepares: compile."""
 
-import time
-
-from ..errors import BackendError
-from ..ops import get_ops
-from .common import bar
+from .common import bar, ops_of
 
 
 def add_commands(command):
@@ -13,18 +9,6 @@ def add_commands(command):
 
 
 def run_compile(args):
-    if args.backend not in ("auto", "numba"):
-        raise BackendError(f"the {args.backend} backend has no kernels of ours to compile; leave out --backend")
-    ops = get_ops("numba", args.threads)
-    from ..ops.compiling import compile_kernels  # only now: it needs numba
-
-    begin = time.perf_counter()
     dtypes = ("float32", "float64") if args.float64 else ("float32",)
-    found = compile_kernels(ops, dtypes, lambda calls: bar(len(calls), "compiling", "call")(calls))
-    seconds = time.perf_counter() - begin
-    if not found.new:
-        print(f"all {found.ready} kernels were there, in {found.folder}")
-    else:
-        of = "" if found.new == found.ready else f"of {found.ready} "
-        print(f"compiled {found.new} {of}kernel{'s' * (found.ready > 1)} in {seconds:.0f} s, kept in {found.folder}")
+    print(ops_of(args).compile_kernels(dtypes, lambda calls: bar(len(calls), "compiling", "call")(calls)))
     return 0

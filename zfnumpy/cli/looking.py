@@ -9,7 +9,7 @@ import numpy as np
 from .. import __version__, checkpoint
 from ..errors import BackendError, NodeError
 from ..evaluate import predict
-from ..ops import get_ops
+from ..ops import BACKENDS, get_ops
 from ..paths import writable_folder
 from ..train import LAST
 from .common import (
@@ -20,6 +20,7 @@ from .common import (
     convolutions,
     open_network,
     open_part,
+    ops_of,
     pictures_of,
     say_skipped,
     whole,
@@ -53,6 +54,7 @@ def add_commands(command):
     sub.add_argument("--maps", type=whole(1), help="only the strongest so many maps of each layer (default: all)")
     sub.add_argument("--top", type=whole(1), default=9, help="activations a map (default: 9)")
     sub.add_argument("--rule", default="deconvnet", choices=RULES, help="(default: deconvnet)")
+    sub.add_argument("--batch-size", type=whole(1), default=32, help="images, and projections, at once (default: 32)")
     sub.add_argument("--out", default=".", help="folder for the sheets (default: here)")
 
     sub = command("info", info,
@@ -98,14 +100,15 @@ def run_figure2(args):
     for layer in layers:
         net.node(layer)
     part = open_part(args)
-    written = draw_figure2(net, part, layers, writable_folder(args.out), args.maps, args.top, args.rule)
+    written = draw_figure2(net, part, layers, writable_folder(args.out), args.maps, args.top, args.rule,
+                           args.batch_size)
     print("\n".join(f"wrote {path}" for path in written))
     return 0
 
 
 def info(args):
     if not args.checkpoint:
-        return _versions()
+        return _versions(args)
     path = Path(args.checkpoint)
     found = checkpoint.read(path / LAST if path.is_dir() else path)
     net = checkpoint.rebuild(found, get_ops("numpy"))
@@ -126,17 +129,28 @@ def info(args):
     return 0
 
 
-def _versions():
+def _versions(args):
+    """Show versions, and of every backend, or of the one that the arguments choose, what it computes on or why it cannot."""
     print(f"zfnumpy {__version__}, Python {platform.python_version()}")
     for name in ("numpy", "numba", "pillow", "matplotlib", "safetensors"):
         try:
             print(f"  {name} {version(name)}")
         except PackageNotFoundError:
             print(f"  {name} is not installed")
-    for name in ("numpy", "numba", "cupy"):
+    if args.backend != "auto" or args.gpu_memory or args.tf32:
+        _show_backend(ops_of(args))
+        return 0
+    for name in BACKENDS:
+        if name == "auto":
+            continue
         try:
-            ops = get_ops(name)
-            print(f"backend {name}: works" + (f", {ops.threads} threads" if name == "numba" else ""))
+            _show_backend(get_ops(name, args.threads))
         except BackendError as error:
-            print(f"backend {name}: {error}")
+            print(f"backend {name}: does not work here\n    {error}")
+    print(f"backend auto: takes {get_ops().name}")
     return 0
+
+
+def _show_backend(ops):
+    first, *others = ops.describe().splitlines()
+    print("\n    ".join([f"backend {ops.name}: works, on {first}", *others]))

@@ -31,6 +31,10 @@ def parser():
     common.add_argument("--backend", default="auto", choices=("numpy", "numba", "cupy", "auto"),
                         help="where to compute; auto takes a GPU if CuPy finds one, else numba (default: auto)")
     common.add_argument("--threads", type=whole(1), metavar="N", help="cores that numba may use (default: all)")
+    common.add_argument("--gpu-memory", metavar="SIZE", help="how much of a GPU's memory to take at most, as 8G or 512M "
+                        "(default: all that is free)")
+    common.add_argument("--tf32", action="store_true", help="let a GPU's matrix products round their inputs to TF32: "
+                        "faster, and three digits instead of seven")
     common.add_argument("--debug", action="store_true", help="show a traceback instead of one line when something fails")
 
     def command(name, run, text, example):
@@ -70,6 +74,14 @@ def main(argv=None):
     except (OSError, MemoryError) as error:
         if args.debug:
             raise
-        what = "there is not enough memory; try a smaller --batch-size" if isinstance(error, MemoryError) else error
+        what = _memory_line(args, error) if isinstance(error, MemoryError) else error
         print(f"zfnumpy {args.command}: {' '.join(str(what).split())}", file=sys.stderr)
         return 2
+
+
+def _memory_line(args, error):
+    """Return what to tell where memory ran out: the options of the command that take less of it, and what was said."""
+    batch, bound = getattr(args, "batch_size", None), args.gpu_memory
+    advice = [f"a smaller --batch-size than {batch}"] * bool(batch) + [f"a larger --gpu-memory than {bound}"] * bool(bound)
+    return ("there is not enough memory" + (f"; try {' or '.join(advice)}" if advice else "")
+            + (f" ({error})" if str(error) else ""))

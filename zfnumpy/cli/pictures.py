@@ -20,7 +20,7 @@ def draw_figure2(net, dataset, layers, out, maps=None, top=9, rule="deconvnet", 
 
     maps: only so many of each layer, those that answer most strongly. Returns the paths of the sheets.
     """
-    loader = data.Loader(dataset, batch, net.preprocessing)
+    loader = data.Loader(dataset, batch, net.preprocessing, feeder=net.ops.feeder())
     batches = ((x, indices) for x, _, indices in bar(len(loader), "looking for the strongest")(loader.batches()))
     written, strongest = [], find_strongest(net, batches, layers, top)
     say_skipped(loader.skipped)

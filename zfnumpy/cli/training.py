@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import checkpoint, data, models, plots
-from ..errors import ZFNumpyError
-from ..estimate import estimate
+from ..errors import OutOfMemory, ZFNumpyError
+from ..estimate import estimate, forget_arrays, largest_batch
 from ..evaluate import evaluate, matched
 from ..paths import free_bytes, writable_folder
 from ..train import LAST, Run, Settings, read_run
@@ -91,7 +91,7 @@ def train(args):
         if not args.data:
             raise ZFNumpyError('name the data: a folder of classes, or "sketches"')
         run = _start(args, given)
-    return _go(run, not args.no_estimate)
+    return _go(run, args, not args.no_estimate)
 
 
 def _start(args, given):
@@ -152,7 +152,30 @@ def _resume(args, given):
     return run
 
 
-def _go(run, with_estimate=True):
+def _go(run, args, with_estimate):
+    """Run a training; where a step has no room in memory, tell how large a batch would have."""
+    try:
+        return _train(run, with_estimate)
+    except MemoryError as error:
+        forget_arrays(error)
+        raise OutOfMemory(_no_room(run, args, error)) from error
+
+
+def _no_room(run, args, error):
+    """Return what to tell where memory ran out: the batch, the memory there is, and the batch that it has room for."""
+    net, batch, out = run.net, run.settings.batch_size, shlex.quote(str(run.out))
+    largest, memory = largest_batch(net, batch), net.ops.device_memory()
+    if memory is None:
+        return f"a step with {batch} images has no room in memory; try a smaller --batch-size ({error})"
+    text = (f"a step with {batch} images has no room in the {memory[1] / 2**20:,.0f} MiB of device memory that "
+            + (f"--gpu-memory {args.gpu_memory} allows" if args.gpu_memory else "are free"))
+    if not largest:
+        return f"{text}, nor has a step with one image"
+    return (f"{text}; the largest that has is --batch-size {largest}"
+            + (f", to go on with --resume {out}" if (run.out / LAST).exists() else ""))
+
+
+def _train(run, with_estimate):
     """Run a training, telling what it will cost, how it goes and how it ended."""
     net, settings = run.net, run.settings
     if with_estimate and run.progress.epoch < settings.epochs:
@@ -191,7 +214,7 @@ def run_evaluate(args):
         print(f"{shared} of the network's {len(names)} classes are in the data by name: {len(part)} images")
     if args.out:
         writable_folder(args.out)
-    loader = data.Loader(part, args.batch_size, net.preprocessing)
+    loader = data.Loader(part, args.batch_size, net.preprocessing, feeder=net.ops.feeder())
     found = evaluate(net, loader, args.ten_crop, bar(None if args.ten_crop else len(loader), "evaluating"))
     say_skipped(found.skipped)
     right = int(np.trace(found.confusion))
@@ -215,7 +238,7 @@ def demo(args):
     models.rescale_input(net, 4)
     settings = Settings(epochs=args.epochs, batch_size=32, lr=0.01, warmup=150, drop_at=(args.epochs - 1,), seed=args.seed)
     run = Run(net, train_set, val_set, settings, out, {"data": f"sketches:{args.count}"})
-    code = _go(run, with_estimate=False)
+    code = _go(run, args, with_estimate=False)
     if code:
         return code
     found = evaluate(net, run.val_loader)

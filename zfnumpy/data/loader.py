@@ -1,9 +1,11 @@
 """Batches for training and evaluation, read and prepared in background threads a little ahead of their use."""
 
 import collections
+import itertools
 import numbers
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 
@@ -21,6 +23,10 @@ class Loader:
     memory does not grow with the data set. drop_last leaves out a last batch of fewer pictures. dtype: float32 or
     float64. The threads use NumPy and Pillow alone, and no kernels of ours.
 
+    feeder: what ops.feeder() gives, for a backend that prepares pictures on its device. The threads then only read,
+    resize and cut squares, and each batch is sent while the one before it is in use, one more than `prefetch`. The
+    batches are the same, with x on the device.
+
     Pictures that cannot be read (DataError) are left out of their batch and stand in `skipped`, a list of
     (name, reason), once each. Any other exception of the data set reaches the caller.
 
@@ -28,7 +34,7 @@ class Loader:
     """
 
     def __init__(self, dataset, batch_size, preprocessing, augment=None, shuffle=False, seed=0,
-                 threads=2, prefetch=3, drop_last=False, dtype="float32"):  # fmt: skip
+                 threads=2, prefetch=3, drop_last=False, dtype="float32", feeder=None):  # fmt: skip
         _check_whole("batch_size", batch_size, 1)
         _check_whole("seed", seed, 0)
         _check_whole("threads", threads, 1)
@@ -45,6 +51,7 @@ class Loader:
         self.preprocessing, self.augment = preprocessing, augment
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
         self.threads, self.prefetch, self.dtype = threads, prefetch, np.dtype(dtype)
+        self.feeder = feeder
         self._labels = np.asarray(dataset.labels, np.int64)
         self.skipped, self.place = [], 0
         self._skipped_indices = set()
@@ -68,30 +75,54 @@ class Loader:
         return self._batches(epoch, start)
 
     def _batches(self, epoch, start):
+        served, failed = 0, []
+        with closing(self._loaded(epoch, start)) as loaded:
+            for place, (x, kept, unread) in enumerate(self._finished(loaded), start + 1):
+                self.record(unread)
+                failed += unread
+                if len(kept):
+                    served, self.place = served + 1, place
+                    yield x, self._labels[kept], kept
+        if start == 0 and not served:
+            raise DataError(f"none of {len(failed)} pictures could be read; the first reason: {failed[0][1]}")
+
+    def _finished(self, loaded):
+        """Turn what was loaded into (x, indices kept, unread); a feeder's x is made on the device."""
+        if self.feeder is None:
+            for (x,), kept, unread in loaded:
+                yield x, kept, unread
+            return
+        use, mean = self.preprocessing, self.feeder.asarray(self.preprocessing.mean)
+
+        def prepared(ticket, kept, unread):
+            x = self.feeder.prepared(ticket, mean, use.crop, use.scale, use.order, self.dtype) if len(kept) else None
+            return x, kept, unread
+
+        sent = None
+        for arrays, kept, unread in loaded:
+            ticket = self.feeder.send(*arrays) if len(kept) else None
+            if sent:
+                yield prepared(*sent)            # only now that the next one is on its way
+            sent = ticket, kept, unread
+        if sent:
+            yield prepared(*sent)
+
+    def _loaded(self, epoch, start):
+        """Yield what `_load` returns for each batch in turn, from threads that end when this generator is closed."""
         order, draws = self._plan(epoch)
         rows = (order[b * self.batch_size : (b + 1) * self.batch_size] for b in range(start, len(self)))
         stop = threading.Event()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix=_THREAD_NAME)
         ahead = collections.deque()
-        served, failed, place = 0, [], start
         try:
-            for indices in rows:
+            for indices in itertools.islice(rows, self.prefetch):
                 ahead.append(pool.submit(self._load, indices, draws, stop))
-                if len(ahead) == self.prefetch:
-                    break
             while ahead:
-                x, kept, unread = ahead.popleft().result()
+                batch = ahead.popleft().result()
                 indices = next(rows, None)
                 if indices is not None:
                     ahead.append(pool.submit(self._load, indices, draws, stop))
-                self.record(unread)
-                failed += unread
-                place += 1
-                if len(kept):
-                    served, self.place = served + 1, place
-                    yield x, self._labels[kept], kept
-            if start == 0 and not served:
-                raise DataError(f"none of {len(failed)} pictures could be read; the first reason: {failed[0][1]}")
+                yield batch
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -104,23 +135,43 @@ class Loader:
         return order, augmenting.random((count, 3)) if self.augment else None
 
     def _load(self, indices, draws, stop):
-        """Prepare a batch in a background thread: (x, indices kept, [(index, reason)] of those that were not)."""
-        size = self.preprocessing.crop
-        x = np.empty((len(indices), 3, size, size), self.dtype)
+        """Load a batch in a background thread: (arrays, indices kept, [(index, reason)] of those that were not).
+
+        The arrays are x alone, or with a feeder the squares, corners and flips of OpsFace.prepare.
+        """
+        count, size = len(indices), self.preprocessing.crop
+        if self.feeder is None:
+            arrays, write = [np.empty((count, 3, size, size), self.dtype)], self._write_x
+        else:
+            shape = (count, self.preprocessing.resize, self.preprocessing.resize, 3)
+            arrays = [self.feeder.empty(shape), self.feeder.empty((count, 2), "int32"), self.feeder.empty((count,))]
+            write = self._write_square
         kept, unread = [], []
         for i in indices.tolist():
             if stop.is_set():
                 break
             try:
-                picture = self.dataset.image(i)
-                if self.augment is None:
-                    self.preprocessing.centre(picture, out=x[len(kept)])
-                else:
-                    self.augment(picture, self.preprocessing, draws[i], out=x[len(kept)])
+                write(self.dataset.image(i), None if draws is None else draws[i], arrays, len(kept))
                 kept.append(i)
             except DataError as error:
                 unread.append((i, str(error)))
-        return x[: len(kept)], np.array(kept, np.int64), unread
+        return [array[: len(kept)] for array in arrays], np.array(kept, np.int64), unread
+
+    def _write_x(self, picture, draw, arrays, k):
+        (x,) = arrays
+        if self.augment is None:
+            self.preprocessing.centre(picture, out=x[k])
+        else:
+            self.augment(picture, self.preprocessing, draw, out=x[k])
+
+    def _write_square(self, picture, draw, arrays, k):
+        squares, corners, flips = arrays
+        if self.augment is None:
+            corners[k], flips[k] = self.preprocessing.inner, False
+        else:
+            top, left, flips[k] = self.augment.place(self.preprocessing, draw)
+            corners[k] = top, left
+        squares[k] = self.preprocessing.square(picture)
 
     def record(self, unread):
         """Note pictures that could not be read, [(index, reason)], in `skipped`."""

@@ -64,6 +64,11 @@ class Preprocessing:
     def has_mean_image(self):
         return self.mean.ndim == 3
 
+    @property
+    def inner(self):
+        """The row and column at which the centre crop begins in the square."""
+        return _centre(self.resize, self.crop)
+
     def __call__(self, images):
         """Prepare the centre crops of pictures, a list of any sizes or an array (N, H, W, 3): (N, 3, crop, crop)."""
         images = _listed(images)
@@ -74,8 +79,7 @@ class Preprocessing:
 
     def centre(self, picture, out, name="the picture"):
         """Write the prepared centre crop of one picture (H, W, 3) uint8 into `out` (3, crop, crop) float32."""
-        inner = _centre(self.resize, self.crop)
-        self.write(self.square(picture, name), inner, inner, out)
+        self.write(self.square(picture, name), self.inner, self.inner, out)
 
     def ten_crop(self, images):
         """Prepare ten crops of each picture: (N, 10, 3, crop, crop) float32, for averaging predictions (sec. 3).
@@ -85,7 +89,7 @@ class Preprocessing:
         """
         images = _listed(images)
         out = np.empty((len(images), 10, 3, self.crop, self.crop), np.float32)
-        end, inner = self.resize - self.crop, _centre(self.resize, self.crop)
+        end, inner = self.resize - self.crop, self.inner
         for i, picture in enumerate(images):
             square = self.square(picture, f"picture {i}")
             for k, corner in enumerate([(0, 0), (0, end), (end, 0), (end, end), (inner, inner)]):
@@ -120,7 +124,7 @@ class Preprocessing:
         if x.ndim != 4 or x.shape[1] != 3 or (self.has_mean_image and x.shape[2:] != (self.crop, self.crop)):
             expected = f"(N, 3, {self.crop}, {self.crop})" if self.has_mean_image else "(N, 3, H, W)"
             raise DataError(f"expected prepared inputs {expected}, got {x.shape}")
-        inner = slice(_centre(self.resize, self.crop), _centre(self.resize, self.crop) + self.crop)
+        inner = slice(self.inner, self.inner + self.crop)
         mean = self.mean[:, inner, inner] if self.has_mean_image else self.mean[:, None, None]
         values = np.rint(x / np.float32(self.scale) + mean).clip(0, 255).astype(np.uint8)
         if self.order == "BGR":
@@ -161,21 +165,25 @@ class Augment:
         if not isinstance(self.pad, numbers.Integral) or self.pad < 0:
             raise DataError(f"pad must be a whole number of pixels from 0, got {self.pad!r}")
 
+    def place(self, preprocessing, draw):
+        """Return the crop's corner in the square, (top, left), which may lie outside it by `pad`, and whether to flip."""
+        crop, pad = preprocessing.crop, self.pad
+        if pad >= crop:
+            raise ShapeError(f"padding by {pad} pixels needs a larger crop than {crop}")
+        positions = preprocessing.resize - crop + 2 * pad + 1
+        return int(draw[0] * positions) - pad, int(draw[1] * positions) - pad, bool(self.flip and draw[2] < 0.5)
+
     def __call__(self, picture, preprocessing, draw, out=None):
         """Prepare one picture (H, W, 3) uint8 as (3, crop, crop) float32, in `out` where it is given.
 
         draw: three numbers in [0, 1) that choose row, column and flip; nothing else is random.
         """
-        resize, crop, pad = preprocessing.resize, preprocessing.crop, self.pad
-        if pad >= crop:
-            raise ShapeError(f"padding by {pad} pixels needs a larger crop than {crop}")
+        resize, crop = preprocessing.resize, preprocessing.crop
+        top, left, flip = self.place(preprocessing, draw)
         if out is None:
             out = np.empty((3, crop, crop), np.float32)
-        positions = resize - crop + 2 * pad + 1
-        top, left = int(draw[0] * positions) - pad, int(draw[1] * positions) - pad
-        flip = self.flip and draw[2] < 0.5
         square = preprocessing.square(picture)
-        if pad == 0:
+        if self.pad == 0:
             preprocessing.write(square, top, left, out, flip)
             return out
         out.fill(0)

@@ -13,7 +13,8 @@ class Boxes:
     """P reconstructions: windows (shapes.Windows) of maps, or features, of the images of one pass.
 
     stored (P, C, h, w) lies in the windows `at` and is zero outside the map; features (P, D) have no `at`. What has still
-    to be done to it: `unpool` (switches, pooled), when stored holds windows `pooled` of pooled maps, and then `rectify`.
+    to be done to it: `unpool` (switches, pooled, pool), when stored holds windows `pooled` of maps that were pooled by the
+    window pool = (size, stride, pad), and then `rectify`.
     Boxes are not changed: every method returns new ones.
     """
 
@@ -25,7 +26,8 @@ class Boxes:
         """Return the reconstructions (P, C, h, w) or (P, D) with nothing left to do."""
         values = self.stored
         if self.unpool is not None:
-            values = self.ops.unpool_windows(values, *self.unpool, self.at)
+            switches, pooled, pool = self.unpool
+            values = self.ops.unpool_windows(values, switches, pooled, self.at, pool)
         return self.ops.relu(values) if self.rectify else values
 
     def whole(self):
@@ -46,9 +48,9 @@ class Boxes:
         """Return r·[r>0], to be done in passing."""
         return Boxes(self.ops, self.stored, self.images, self.at, True, self.unpool)
 
-    def unpooled(self, r, switches, below):
+    def unpooled(self, r, switches, below, pool):
         """Return r, values at these places, unpooled by the switches (N, C, OH, OW) to the windows `below`, in passing."""
-        return Boxes(self.ops, r, self.images, below, unpool=(switches, self.at))
+        return Boxes(self.ops, r, self.images, below, unpool=(switches, self.at, pool))
 
     def placed(self, values, at=None):
         """Return other values (P, C, h, w) at the windows `at`, or in whole maps, or features (P, D)."""

@@ -50,11 +50,14 @@ class Conv2d(Layer):
             dx = ops.conv2d_input_grad(dy, weight, x.shape, self.stride, self.pad, self.groups)
         return dx, grads
 
-    def backward_unpooled(self, dy, switches, x):
-        """Return the gradients for dy (N, F, PH, PW) and its switches into the output: of a first layer below a max pool."""
-        ops, shape = self.ops, self.params["weight"].shape
-        return {"weight": ops.conv2d_weight_grad_unpooled(dy, switches, x, shape, self.stride, self.pad, self.groups),
-                "bias": ops.bias_grad(dy)}
+    def backward_unpooled(self, dy, switches, pooling, x):
+        """Return the gradients of a first layer below a max pool with the window `pooling` (size, stride, pad).
+
+        dy (N, F, PH, PW) is the pool's gradient, its switches say where in this layer's output each value belongs.
+        """
+        dw = self.ops.conv2d_weight_grad_unpooled(dy, switches, x, self.params["weight"].shape, self.stride, self.pad,
+                                                  self.groups, *pooling)
+        return {"weight": dw, "bias": self.ops.bias_grad(dy)}
 
     # `project` is backward's dx: the transposed filters, no bias (paper, sec. 2.1, step 3).
 

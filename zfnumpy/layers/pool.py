@@ -66,9 +66,9 @@ class MaxPool2d(_Pool):
 
     def project_boxes(self, boxes, cache, rule):
         switches, x_shape, mask = cache
-        r, below = boxes.values(), boxes.at.under(self.size, self.stride, self.pad, x_shape[2:])
+        r, below = boxes.values(), boxes.at.under(*self.window(), x_shape[2:])
         masked = mask is not None and rule != "deconvnet"
-        return boxes.unpooled(self.ops.relu_backward(r, boxes.of(mask)) if masked else r, switches, below)
+        return boxes.unpooled(self.ops.relu_backward(r, boxes.of(mask)) if masked else r, switches, below, self.window())
 
 
 class AvgPool2d(_Pool):

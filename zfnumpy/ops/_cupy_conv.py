@@ -4,6 +4,7 @@ Where Winograd's tiles take less time, `_cupy_winograd` makes them instead.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,6 @@ WORTH = {"128": 1.0, "96": 0.95, "64": 0.75}      # how much of a full tile's sp
 STEP = {"full": 8, "tf32": 16}                    # how far a kernel goes along the summed axis at a time
 RESIDENT = 2                                      # blocks that a multiprocessor holds at once
 LEAST = 8                                         # steps that a block should have, or its sum is not cut up further
-NOWHERE = 1 << 28                                 # the row of a tap that fills up a table: in no image, it reads zero
 
 
 class Convolutions(Winograd):
@@ -29,8 +29,10 @@ class Convolutions(Winograd):
         if plan:
             self._winograd(plan, x, weight, (K, area), groups, y, bias, relu)
             return y
-        grid = win.N, win.OH, win.OW, win.SH, win.SW, -win.PH, -win.PW, 1, 1, 0, 0
-        self._convolve(x, weight, [(self._taps(_forward_taps, win, C), grid)], (M, K, M * K), C, groups, y, bias, relu)
+        x = self._framed(x, (win.PH, win.PH), (win.PW, win.PW))
+        grid = win.N, win.OH, win.OW, win.SH, win.SW, 0, 0, 1, 1, 0, 0
+        launches = [(self._taps(_forward_taps, C, win.KH, win.KW, *x.shape[2:]), grid)]
+        self._convolve(x, weight, launches, (M, K, M * K), C, groups, y, bias, relu)
         return y
 
     def _conv2d_input_grad(self, dy, weight, win, groups):
@@ -40,13 +42,14 @@ class Convolutions(Winograd):
         if plan:
             self._winograd(plan, dy, weight, (area, C * area), groups, dx)
             return dx
-        phases = []                                        # pixels at equal places between strides are read by equal taps
-        for a in range(min(win.SH, win.H)):
-            for b in range(min(win.SW, win.W)):
-                grid = (win.N, -(-(win.H - a) // win.SH), -(-(win.W - b) // win.SW), 1, 1, (a + win.PH) // win.SH,
-                        (b + win.PW) // win.SW, win.SH, win.SW, a, b)
-                phases.append((self._taps(_phase_taps, win, M, C, a, b), grid))
-        self._convolve(dy, weight, phases, (C, area, M * C * area), M, groups, dx, None, False)
+        down = _phases(win.H, win.KH, win.SH, win.PH)
+        across = _phases(win.W, win.KW, win.SW, win.PW)
+        (top, bottom), (left, right) = _reach(down, win.OH), _reach(across, win.OW)
+        dy = self._framed(dy, (top, bottom), (left, right))
+        launches = [(self._taps(_phase_taps, M, C, win.KH, win.KW, a.taps, b.taps, *dy.shape[2:]),
+                     (win.N, a.count, b.count, 1, 1, a.start + top, b.start + left, win.SH, win.SW, a.pixel, b.pixel))
+                    for a in down for b in across]
+        self._convolve(dy, weight, launches, (C, area, M * C * area), M, groups, dx, None, False)
         return dx
 
     def _convolve(self, source, weight, launches, layout, channels, groups, y, bias, relu):
@@ -56,11 +59,10 @@ class Convolutions(Winograd):
         """
         if not y.size:
             return
-        source, weight = self._plain(source), self._plain(weight)
-        dtype, mode = y.dtype, self._mode(y.dtype)
-        (M, *strides), H, W = layout, *source.shape[2:]
+        weight, dtype, mode = self._plain(weight), y.dtype, self._mode(y.dtype)
+        M, *strides = layout
         pixels = sum(math.prod(grid[:3]) for _, grid in launches)
-        name, splits = self._cut(mode, M, pixels, groups, max(K for (_, K), _ in launches))
+        name, splits = self._tiling(mode, M, pixels, groups, max(K for (_, K), _ in launches))
         TM, TN = TILES[mode][name]
         out = y if splits == 1 else self.xp.empty((splits, *y.shape), dtype=dtype)
         extra = y if bias is None else self._plain(bias)             # where there is no bias any array will do
@@ -72,7 +74,7 @@ class Convolutions(Winograd):
             blocks = -(-math.prod(grid[:3]) // TN), MP // TM, groups * splits
             once = splits == 1
             self._launch("conv", f"convolve_{name}", blocks, THREADS, source, packed, taps, extra, out,
-                         once and bias is not None, once and relu, groups, splits, M, MP, KP, channels, H, W,
+                         once and bias is not None, once and relu, groups, splits, M, MP, K, KP, channels, *source.shape[2:],
                          *y.shape[2:], *grid, dtype=dtype)
         if splits > 1:
             self._each("conv", "add_parts", y.size, out, extra, y, splits, bias is not None, relu, y.shape[1],
@@ -80,28 +82,37 @@ class Convolutions(Winograd):
 
     def _conv2d_weight_grad(self, dy, x, win, F, groups):
         M, C, dtype, mode = F // groups, win.C // groups, x.dtype, self._mode(x.dtype)
-        dw = self.xp.zeros((F, C, win.KH, win.KW), dtype=dtype)
+        dw = self.xp.empty((F, C, win.KH, win.KW), dtype=dtype)
         plan = self._winograd_plan(win, groups, F, dtype)
         if plan:
             self._winograd_weight_grad(plan, dy, x, dw, groups)
             return dw
-        pixels = win.N * win.OH * win.OW
-        if not pixels or not F:
-            return dw
-        taps, K = self._taps(_forward_taps, win, C)
-        name, splits = self._cut(mode, M, K, groups, pixels)
+        K, pixels = C * win.KH * win.KW, win.N * win.OH * win.OW
+        name, splits = self._tiling(mode, M, K, groups, pixels)
         TM, TN = TILES[mode][name]
         out = dw if splits == 1 else self.xp.empty((splits, *dw.shape), dtype=dtype)
-        self._launch("conv", f"correlate_{name}", (-(-K // TN), -(-M // TM), groups * splits), THREADS, self._plain(dy),
-                     self._plain(x), taps, out, groups, splits, M, K, *win, dtype=dtype)
+        x = self._framed(x, (win.PH, win.PH), (win.PW, win.PW))
+        taps, _ = self._taps(_forward_taps, C, win.KH, win.KW, *x.shape[2:])
+        self._launch("conv", f"correlate_{name}", (-(-K // TN), -(-M // TM), groups * splits), THREADS, self._plain(dy), x,
+                     taps, out, groups, splits, M, K, win.N, C, *x.shape[2:], win.SH, win.SW, win.OH, win.OW, dtype=dtype)
         if splits > 1:
             self._each("conv", "add_parts", dw.size, out, dw, dw, splits, False, False, 1, dw.size, dtype=dtype)
         return dw
 
+    def _framed(self, x, down, across):
+        """Return maps x (N, C, H, W) in a frame of zeros: `down` = (top, bottom) rows, `across` = (left, right) columns."""
+        if not any((*down, *across)):
+            return self._plain(x)
+        N, C, H, W = x.shape
+        framed = self.xp.empty((N, C, H + sum(down), W + sum(across)), dtype=x.dtype)
+        self._each("conv", "frame", framed.size, self._plain(x), framed, H, W, *framed.shape[2:], down[0], across[0],
+                   dtype=x.dtype)
+        return framed
+
     def _mode(self, dtype):
         return "tf32" if self.tf32 and dtype == np.float32 else "full"
 
-    def _cut(self, mode, rows, columns, groups, length):
+    def _tiling(self, mode, rows, columns, groups, length):
         """Choose the tile for a product of rows × columns that sums `length` terms, and into how many parts to cut the sum.
 
         Whole tiles should waste little of themselves, and all multiprocessors should have work.
@@ -120,13 +131,15 @@ class Convolutions(Winograd):
             name = list(TILES[mode])[-1]
         return name, max(1, min(RESIDENT * self.multiprocessors // blocks(name), most))
 
-    def _taps(self, make, win, *args):
-        """Return a table of taps on the device, and how many there are; each is made once."""
-        key = make, win._replace(N=0), args
+    def _taps(self, make, *args):
+        """Return a table of taps on the device, and how many there are; each is made once.
+
+        It is filled up to a whole number of any kernel's tiles; what is read there does not count.
+        """
+        key = make, args
         if key not in self._tables:
-            taps = make(win, *args)
-            table = np.zeros((_filled(max(len(taps), 1), 128), 4), np.int32)      # a whole number of any kernel's tiles
-            table[len(taps):, 1] = NOWHERE
+            taps = make(*args)
+            table = np.zeros((_filled(max(len(taps), 1), 128), 2), np.int32)
             table[:len(taps)] = taps
             self._tables[key] = self.xp.asarray(table), len(taps)
         return self._tables[key]
@@ -136,19 +149,36 @@ def _filled(size, step):
     return -(-size // step) * step
 
 
-def _forward_taps(win, C):
-    """Return the convolution's taps (K, 4): for every channel and place in the window the offset in the image, row, column
-    and the offset in the weights."""
-    c, i, j = np.indices((C, win.KH, win.KW)).reshape(3, C * win.KH * win.KW)
-    return np.stack([(c * win.H + i) * win.W + j, i, j, np.arange(len(c))], axis=1)
+def _forward_taps(C, KH, KW, H, W):
+    """Return a convolution's taps (K, 2): each channel's and place's offset in the image and in the weights."""
+    c, i, j = np.indices((C, KH, KW)).reshape(3, C * KH * KW)
+    return np.stack([(c * H + i) * W + j, np.arange(len(c))], axis=1)
 
 
-def _phase_taps(win, M, C, a, b):
-    """Return the taps by which the pixels (a + SH t, b + SW s) of an input's gradient read dy (…, M, OH, OW).
+class _Phase(NamedTuple):
+    """Pixels of an input's gradient, along an axis, that lie a stride apart, from `pixel`; all are reached by the same taps.
 
-    Only every stride-th row and column of the window meets such a pixel: i = i0 + SH u sees row t + (a + PH) // SH - u.
+    taps: the places i in the window, in order; i = taps[u] sees pixel number t at t + start - u of the output's gradient.
     """
-    rows, columns = range((a + win.PH) % win.SH, win.KH, win.SH), range((b + win.PW) % win.SW, win.KW, win.SW)
+
+    pixel: int
+    count: int
+    start: int
+    taps: range
+
+
+def _phases(size, K, S, P):
+    return [_Phase(a, -(-(size - a) // S), (a + P) // S, range((a + P) % S, K, S)) for a in range(min(S, size))]
+
+
+def _reach(phases, out):
+    """Return how far the phases read before the first of `out` rows, and beyond the last."""
+    return (max(0, *(len(p.taps) - 1 - p.start for p in phases), 0),
+            max(0, *(p.start + p.count - out for p in phases), 0))
+
+
+def _phase_taps(M, C, KH, KW, rows, columns, H, W):
+    """Return a phase's taps (K, 2): each filter's and place's offset in dy (…, M, H, W) and in the weights."""
     f, u, v = np.indices((M, len(rows), len(columns))).reshape(3, M * len(rows) * len(columns))
-    i, j = rows.start + win.SH * u, columns.start + win.SW * v
-    return np.stack([(f * win.OH - u) * win.OW - v, -u, -v, (f * C * win.KH + i) * win.KW + j], axis=1)
+    i, j = rows.start + rows.step * u, columns.start + columns.step * v
+    return np.stack([(f * H - u) * W - v, (f * C * KH + i) * KW + j], axis=1)

@@ -161,6 +161,7 @@ def sort_by_place(f0, f1, bounds, places, found, span, ends, eo, channels, value
 def write_out(result, ro, C, pitch, top, left, top_row, left_col, bottom_row, right_col, out, oo, rows, cols):
     """out (C, rows, cols): result (…, pitch, C) laid at `top`, `left`, and zero outside of the rows and columns given."""
     result, out = pointer(result), pointer(out)
+    left_col = min(left_col, cols)                           # the result may lie to the right of the window altogether
     for y in range(rows):
         s = ro + ((y - top) * pitch - left) * C
         first, last = (left_col, max(left_col, right_col)) if top_row <= y < bottom_row else (cols, cols)

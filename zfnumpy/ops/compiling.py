@@ -1,6 +1,7 @@
 """Compile every kernel ahead of time: call each operation once on small arrays, and see what that compiled."""
 
 import inspect
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +13,18 @@ from .face import RULES
 
 
 class Compiled(NamedTuple):
-    """How many kernels are ready, how many of them had to be compiled, and the folder that keeps them."""
+    """How many kernels are ready, how many of them had to be compiled in what time, and the folder that keeps them."""
 
     ready: int
     new: int
     folder: str
+    seconds: float
+
+    def __str__(self):
+        if not self.new:
+            return f"all {self.ready} kernels were there, in {self.folder}"
+        of = "" if self.new == self.ready else f"of {self.ready} "
+        return f"compiled {self.new} {of}kernel{'s' * (self.ready > 1)} in {self.seconds:.0f} s, kept in {self.folder}"
 
 
 def calls(ops, dtype):
@@ -54,7 +62,7 @@ def calls(ops, dtype):
         lambda: ops.cut_windows(x, above), lambda: ops.unpool_windows(a(2, 4, 2, 2), switches, pooled_at, above),
         lambda: ops.transpose_windows(a(2, 6, *above.size), weight, above, below, pad=1, rectify=True),
         lambda: ops.transpose_windows(a(2, 6, 2, 2), weight, above, below, pad=1,
-                                      unpool=(np.zeros((2, 6, 5, 5), np.int32), pooled_at)),
+                                      unpool=(np.zeros((2, 6, 5, 5), np.int32), pooled_at, None)),
         lambda: ops.sgd_update(a(9), a(9), a(9), 0.1, 0.9, 1e-4), lambda: ops.renormalize_filters(a(6, 4)),
     ]
 
@@ -67,6 +75,7 @@ def compile_kernels(ops, dtypes=("float32",), progress=iter):
     """
     if _numba_jit.kernel_cache().name.startswith(_numba_jit.TEMPORARY):
         raise BackendError("compiled kernels cannot be kept: their folder cannot be written; set NUMBA_CACHE_DIR")
+    begin = time.perf_counter()
     said, _numba_jit.teller.said = _numba_jit.teller.said, True
     try:
         before = {kernel: sum(kernel.stats.cache_misses.values()) for kernel in called()}
@@ -75,7 +84,8 @@ def compile_kernels(ops, dtypes=("float32",), progress=iter):
     finally:
         _numba_jit.teller.said = said
     new = sum(sum(kernel.stats.cache_misses.values()) - count for kernel, count in before.items())
-    return Compiled(sum(len(kernel.overloads) for kernel in before), new, str(_numba_jit.kernel_cache()))
+    return Compiled(sum(len(kernel.overloads) for kernel in before), new, str(_numba_jit.kernel_cache()),
+                    time.perf_counter() - begin)
 
 
 def called():

@@ -10,8 +10,11 @@ that say so. `stride` and `pad` are ints or (vertical, horizontal) pairs. Wrong 
 dtypes DTypeError.
 """
 
-from ..errors import ShapeError
+import numpy as np
+
+from ..errors import DTypeError, ShapeError
 from ..shapes import (
+    FLOATS,
     check_dims,
     check_floats,
     check_shape,
@@ -21,28 +24,41 @@ from ..shapes import (
     transpose_output_shape,
     window,
 )
+from .backend import Backend
+from .checks import (
+    check_below,
+    check_linear,
+    check_pictures,
+    check_switches,
+    check_unpooling,
+    check_windows,
+    norm_settings,
+    read_within,
+)
 
 RULES = ("gradient", "deconvnet", "guided")
 
 
-class OpsFace:
-    """The operations of a backend; `xp` is its array module and `name` what get_ops calls it."""
+class OpsFace(Backend):
+    """The operations of a backend."""
 
-    name = None
-    xp = None
+    # ---- pictures ---------------------------------------------------------------------------------------------------
 
-    # ---- arrays -----------------------------------------------------------------------------------------------------
+    def prepare(self, squares, corners, flips, mean, size, scale=1.0, order="RGB", dtype="float32"):
+        """Cut size×size crops out of pictures and make of them what a network reads: x (N, 3, size, size) of `dtype`.
 
-    def asarray(self, array, dtype=None):
-        """Return `array` as an array of this backend, copying only where it must."""
-        return self.xp.asarray(array, dtype=dtype)
-
-    def to_numpy(self, array):
-        """Return an array of this backend as a NumPy array: the one place where results come back to the host."""
-        return array
-
-    def synchronize(self):
-        """Wait until everything asked of the device is done (a no-op on the processor)."""
+        squares (N, R, R, 3) uint8, RGB; corners (N, 2) int32, each crop's first row and column; flips (N,) bool or uint8,
+        whether to mirror it. mean, float32, is subtracted: a colour (3,), or an image (3, R, R) whose window goes with the
+        crop and its flip. Its channels are in `order`, "RGB" or "BGR", and so are those of x. Then `scale` multiplies.
+        Where a crop leaves its picture x is 0. The bits are those of data.Preprocessing and data.Augment.
+        """
+        check_pictures("prepare", squares, corners, flips, mean)
+        if order not in ("RGB", "BGR"):
+            raise ShapeError(f"prepare: the channel order is RGB or BGR, got {order!r}")
+        if str(np.dtype(dtype)) not in FLOATS:
+            raise DTypeError(f"prepare: pictures become float32 or float64, not {np.dtype(dtype)}")
+        size = count(size, "prepare: size")
+        return self._prepare(squares, corners, flips, mean, size, float(scale), order == "BGR", np.dtype(dtype))
 
     # ---- convolution and its adjoints -------------------------------------------------------------------------------
 
@@ -84,19 +100,20 @@ class OpsFace:
         check_shape("conv2d_weight_grad", dy, "dy", (win.N, w_shape[0], win.OH, win.OW))
         return self._conv2d_weight_grad(dy, x, win, w_shape[0], groups)
 
-    def conv2d_weight_grad_unpooled(self, dy, switches, x, w_shape, stride=1, pad=0, groups=1):
+    def conv2d_weight_grad_unpooled(self, dy, switches, x, w_shape, stride=1, pad=0, groups=1, size=None, pool_stride=None,
+                                    pool_pad=0):
         """Return conv2d_weight_grad(max_unpool2d(dy, switches), x): of a convolution right below a max pool.
 
         dy (N, F, PH, PW) is the pool's gradient and switches, int32, say where in conv2d's (OH, OW) output each value
-        belongs. A backend may spare itself the unpooled array, which is mostly zeros.
+        belongs; the pooling's window may be told, as to max_unpool2d. A backend may spare itself the unpooled array.
         """
         check_floats("conv2d_weight_grad_unpooled", dy=dy, x=x)
         win = conv_window("conv2d_weight_grad_unpooled", x.shape, w_shape, stride, pad, groups)
         check_dims("conv2d_weight_grad_unpooled", dy, "dy", "N, F, PH, PW")
         check_shape("conv2d_weight_grad_unpooled", dy, "dy", (win.N, w_shape[0], *dy.shape[2:]))
-        _check_switches("conv2d_weight_grad_unpooled", switches, dy)
-        dw = self._conv2d_weight_grad_unpooled(dy, switches, x, win, w_shape[0], groups)
-        return _read_within("conv2d_weight_grad_unpooled", dw, switches, win.OH, win.OW)
+        check_switches("conv2d_weight_grad_unpooled", switches, dy)
+        dw = self._conv2d_weight_grad_unpooled(dy, switches, x, win, w_shape[0], groups, (size, pool_stride, pool_pad))
+        return read_within("conv2d_weight_grad_unpooled", dw, switches, win.OH, win.OW)
 
     def conv_transpose2d(self, x, weight, bias=None, stride=1, pad=0, output_pad=0, groups=1):
         """Convolve x (N, C_in, H, W) with the transposed filters weight (C_in, C_out/groups, KH, KW), plus bias (C_out,).
@@ -125,7 +142,7 @@ class OpsFace:
     def linear(self, x, weight, bias=None, relu=False):
         """Map x (N, in) by weight (out, in) and bias (out,) to x weightᵀ + bias (N, out), rectified where `relu`."""
         check_floats("linear", x=x, weight=weight, bias=bias)
-        _check_linear("linear", x, weight, "x", 1)
+        check_linear("linear", x, weight, "x", 1)
         if bias is not None:
             check_shape("linear", bias, "bias", (weight.shape[0],))
         return self._linear(x, weight, bias, relu)
@@ -133,7 +150,7 @@ class OpsFace:
     def linear_input_grad(self, dy, weight):
         """Return dx = dy weight (N, in) for dy (N, out)."""
         check_floats("linear_input_grad", dy=dy, weight=weight)
-        _check_linear("linear_input_grad", dy, weight, "dy", 0)
+        check_linear("linear_input_grad", dy, weight, "dy", 0)
         return self._linear_input_grad(dy, weight)
 
     def linear_weight_grad(self, dy, x):
@@ -159,16 +176,16 @@ class OpsFace:
 
         Where overlapping windows name the same pixel their values add, which makes this the adjoint of reading x at
         the switches, and so the gradient of max_pool2d. The window (size, stride, pad) is the pooling's; a backend
-        may use it to gather instead of scatter.
+        may use it to gather instead of scatter, and then pass over a switch that lies outside of its own window.
         """
         check_floats("max_unpool2d", y=y)
         check_dims("max_unpool2d", y, "y", "N, C, OH, OW")
-        _check_switches("max_unpool2d", switches, y)
+        check_switches("max_unpool2d", switches, y)
         if len(x_shape) != 4 or tuple(x_shape[:2]) != tuple(y.shape[:2]):
             raise ShapeError(f"max_unpool2d: x_shape must be (N, C, H, W) with N, C = {tuple(y.shape[:2])}, "
                              f"got {tuple(x_shape)}")
         x = self._max_unpool2d(y, switches, tuple(x_shape), size, stride, pad)
-        return _read_within("max_unpool2d", x, switches, *x_shape[2:])
+        return read_within("max_unpool2d", x, switches, *x_shape[2:])
 
     def avg_pool2d(self, x, size, stride=None, pad=0):
         """Average every window of x (N, C, H, W): y (N, C, OH, OW); padded zeros count, so every window divides by KH*KW."""
@@ -210,7 +227,7 @@ class OpsFace:
         """
         check_floats("local_response_norm", x=x)
         check_dims("local_response_norm", x, "x", "N, C, H, W")
-        return self._local_response_norm(x, *_norm_settings(size, alpha, beta, k))
+        return self._local_response_norm(x, *norm_settings(size, alpha, beta, k))
 
     def local_response_norm_grad(self, dy, x, size=5, alpha=5e-4, beta=0.75, k=2.0):
         """Return dx of local_response_norm at x for dy (N, C, H, W).
@@ -221,12 +238,12 @@ class OpsFace:
         check_floats("local_response_norm_grad", dy=dy, x=x)
         check_dims("local_response_norm_grad", x, "x", "N, C, H, W")
         check_shape("local_response_norm_grad", dy, "dy", x.shape)
-        return self._local_response_norm_grad(dy, x, *_norm_settings(size, alpha, beta, k))
+        return self._local_response_norm_grad(dy, x, *norm_settings(size, alpha, beta, k))
 
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def dropout_mask(self, shape, p, rng, dtype):
-        """Return a mask of zeros (probability p) and 1 / (1 - p), drawn from the NumPy Generator rng."""
+        """Return a mask of zeros (probability p) and 1 / (1 - p), drawn from the NumPy Generator rng, or by a key of it."""
         if not 0 <= p < 1:
             raise ShapeError(f"dropout_mask: p must lie in [0, 1), got {p}")
         return self._dropout_mask(tuple(shape), p, rng, dtype)
@@ -243,32 +260,33 @@ class OpsFace:
         check_floats("renormalize_filters", w=w)
         self._renormalize_filters(w, radius)
 
-
     # ---- windows of maps, for the projection of single units --------------------------------------------------------
 
     def cut_windows(self, x, windows):
         """Cut windows (shapes.Windows) out of x (N, C, H, W): (P, C, h, w), zero where a window leaves the map."""
         check_floats("cut_windows", x=x)
         check_dims("cut_windows", x, "x", "N, C, H, W")
-        _check_windows("cut_windows", windows, x.shape)
+        check_windows("cut_windows", windows, x.shape)
         return self._cut_windows(x, windows)
 
-    def unpool_windows(self, r, switches, above, below):
+    def unpool_windows(self, r, switches, above, below, pool=None):
         """Unpool r (P, C, *above.size), windows of pooled maps, by the switches (N, C, OH, OW): (P, C, *below.size).
 
-        What max_unpool2d makes of r in zeros, cut to the windows `below`.
+        What max_unpool2d makes of r in zeros, cut to the windows `below`. `pool` is the pooling's (size, stride, pad), in
+        pairs; a backend may use it to gather instead of scatter.
         """
         check_floats("unpool_windows", r=r)
-        _check_unpooling("unpool_windows", r, switches, above, below)
-        return self._unpool_windows(r, switches, above, below)
+        check_unpooling("unpool_windows", r, switches, above, below)
+        return self._unpool_windows(r, switches, above, below, pool)
 
     def transpose_windows(self, r, weight, above, below, stride=1, pad=0, groups=1, rectify=False, unpool=None):
         """Carry r (P, F, *above.size), windows of maps of zeros, back through a convolution: (P, C, *below.size).
 
         What conv2d_input_grad makes of r in zeros, cut to the windows `below` of the convolution's input. What r holds
-        outside its map does not count. `rectify` takes r·[r>0] of r first. With `unpool` (switches, pooled), r holds
-        windows `pooled` of pooled maps, which are unpooled to the windows `above` before anything else. The deconvnet's
-        steps from pool to pool (paper, sec. 2.1) in one call; where few values of r are not zero it is quick.
+        outside its map does not count. `rectify` takes r·[r>0] of r first. With `unpool` (switches, pooled, pool), r
+        holds windows `pooled` of pooled maps, which are unpooled to the windows `above` before anything else; pool is as
+        for unpool_windows. The deconvnet's steps from pool to pool (paper, sec. 2.1) in one call; where few values of r
+        are not zero it is quick.
         """
         what = "transpose_windows"
         check_floats(what, r=r, weight=weight)
@@ -279,72 +297,10 @@ class OpsFace:
             raise ShapeError(f"{what}: a map of {below.plane[0]}×{below.plane[1]} makes one of {win.OH}×{win.OW}, "
                              f"not {above.plane[0]}×{above.plane[1]}")
         if unpool is not None:
-            _check_unpooling(what, r, *unpool, above)
+            check_unpooling(what, r, *unpool[:2], above)
             check_shape(what, unpool[0], "switches", (unpool[0].shape[0], F, *unpool[0].shape[2:]))
         else:
             check_shape(what, r, "r", (len(above.images), F, *above.size))
-        _check_windows(what, above)
-        _check_below(what, above, below)
+        check_windows(what, above)
+        check_below(what, above, below)
         return self._transpose_windows(r, weight, above, below, win, groups, bool(rectify), unpool)
-
-
-def _check_linear(what, array, weight, name, axis):
-    check_dims(what, array, name, "N, in" if axis else "N, out")
-    check_dims(what, weight, "weight", "out, in")
-    if array.shape[1] != weight.shape[axis]:
-        raise ShapeError(f"{what} expects {weight.shape[axis]} features, got {array.shape[1]}")
-
-
-def _check_switches(what, switches, y):
-    check_shape(what, switches, "switches", y.shape)
-    if switches.dtype.kind != "i":
-        raise ShapeError(f"{what}: switches must be int32 indices into the plane, got {switches.dtype}")
-
-
-def _read_within(what, result, switches, H, W):
-    """Return what a backend made by the switches; None says that it met one outside the plane as it read them."""
-    if result is None:
-        raise ShapeError(f"{what}: switches run from {int(switches.min())} to {int(switches.max())}, "
-                         f"outside a plane of {H}×{W} = {H * W} pixels")
-    return result
-
-
-def _norm_settings(size, alpha, beta, k):
-    """Return the settings as plain numbers: a float64 scalar of NumPy would turn float32 arrays into float64."""
-    return count(size, "local_response_norm: size"), float(alpha), float(beta), float(k)
-
-
-def _check_windows(what, windows, shape=None):
-    """Refuse windows whose arrays do not fit one another or maps of `shape` (N, C, H, W)."""
-    P = len(windows.images)
-    check_shape(what, windows.corners, "the windows' corners", (P, 2))
-    for name in ("images", "corners"):
-        if getattr(windows, name).dtype.kind != "i":
-            raise ShapeError(f"{what}: the windows' {name} must be int64, got {getattr(windows, name).dtype}")
-    if min(windows.size) < 1:
-        raise ShapeError(f"{what}: a window must have a pixel at least, got {windows.size[0]}×{windows.size[1]}")
-    if shape is None:
-        return
-    if tuple(windows.plane) != tuple(shape[2:]):
-        raise ShapeError(f"{what}: the windows are of maps of {windows.plane[0]}×{windows.plane[1]}, "
-                         f"but the maps are {shape[2]}×{shape[3]}")
-    if P and not (windows.images.min() >= 0 and windows.images.max() < shape[0]):
-        raise ShapeError(f"{what}: images run from {windows.images.min()} to {windows.images.max()}, "
-                         f"but there are {shape[0]}")
-
-
-def _check_unpooling(what, r, switches, above, below):
-    check_dims(what, r, "r", "P, C, h, w")
-    check_dims(what, switches, "switches", "N, C, OH, OW")
-    if switches.dtype.kind != "i":
-        raise ShapeError(f"{what}: switches must be int32 indices into the plane, got {switches.dtype}")
-    check_shape(what, switches, "switches", (switches.shape[0], r.shape[1], *switches.shape[2:]))
-    _check_windows(what, above, switches.shape)
-    check_shape(what, r, "r", (len(above.images), switches.shape[1], *above.size))
-    _check_below(what, above, below)
-
-
-def _check_below(what, above, below):
-    _check_windows(what, below)
-    if len(below.images) != len(above.images):
-        raise ShapeError(f"{what}: {len(above.images)} windows above, but {len(below.images)} below")

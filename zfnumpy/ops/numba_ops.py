@@ -71,6 +71,14 @@ class NumbaOps(Ops):
         with _one_at_a_time:
             kernel(*map(plain, args), plain(self.threads))
 
+    def describe(self):
+        return f"{self.threads} thread{'s' * (self.threads > 1)}, vectors of {product.VECTOR // 4} numbers in float32"
+
+    def compile_kernels(self, dtypes=("float32",), progress=iter):
+        from .compiling import compile_kernels  # only now: it takes every operation there is
+
+        return str(compile_kernels(self, dtypes, progress))
+
     # ---- convolution ------------------------------------------------------------------------------------------------
 
     def _padded(self, x, win):
@@ -154,10 +162,10 @@ class NumbaOps(Ops):
                   rows.size, pixels.size, rows, pixels)
         return dw if parts == 1 else sums.sum(axis=0).reshape(dw.shape)
 
-    def _conv2d_weight_grad_unpooled(self, dy, switches, x, win, F, groups):
+    def _conv2d_weight_grad_unpooled(self, dy, switches, x, win, F, groups, pooling):
         length = win.KW * win.C                                    # of a window's row, channels last
         if groups > 1 or length > MOST_UNPOOLED or not dy.size:
-            return super()._conv2d_weight_grad_unpooled(dy, switches, x, win, F, groups)
+            return super()._conv2d_weight_grad_unpooled(dy, switches, x, win, F, groups, pooling)
         blocks, spans, parts = -(-win.KH // unpooled.ROWS), -(-length // unpooled.STRETCH), min(PARTS, win.N)
         row, high = (win.W + 2 * win.PW) * win.C, win.H + 2 * win.PH
         frames = self._empty(win.N * high * row + unpooled.ROWS * (row + unpooled.STRETCH), x.dtype)
@@ -290,7 +298,7 @@ class NumbaOps(Ops):
                   out.reshape(-1))
         return out
 
-    def _unpool_windows(self, r, switches, above, below):
+    def _unpool_windows(self, r, switches, above, below, pool):
         P, C = r.shape[:2]
         out = self._empty((P, C, *below.size), r.dtype)
         self._run(window.unpool_windows, _flat(r), P * C, C, *_places(above), _flat(switches), *_places(below)[1:],
@@ -311,7 +319,7 @@ class NumbaOps(Ops):
         parts = 1 if unpool is not None else -(-F * width * r.itemsize // window.FIRST)
         block = -(-F // parts)
         work = self._empty(self.threads * together * size, r.dtype)
-        switches, pool = (np.zeros(1, np.int32), above) if unpool is None else unpool
+        switches, pool = (np.zeros(1, np.int32), above) if unpool is None else unpool[:2]
         out = self._empty((win.N, groups * C, *below.size), r.dtype)
         self._run(window.transpose_windows, _flat(r), (win.N, groups, F, C),
                   (KH, KW, win.SH, win.SW, win.PH, win.PW, vectors, slabs), *_places(above)[1:], *_places(below)[1:],

@@ -17,6 +17,21 @@ class Ops(OpsFace):
     def __init__(self, xp=np):
         self.xp = xp
 
+    # ---- pictures ---------------------------------------------------------------------------------------------------
+
+    def _prepare(self, squares, corners, flips, mean, size, scale, bgr, dtype):
+        xp = self.xp
+        N, R, _, _ = squares.shape
+        rows, columns = (corners[:, axis, None] + xp.arange(size) for axis in range(2))                # (N, size) each
+        columns = xp.where(flips[:, None] != 0, columns[:, ::-1], columns)
+        rows, columns = rows[:, None, :, None], columns[:, None, None, :]
+        inside = (rows >= 0) & (rows < R) & (columns >= 0) & (columns < R)
+        rows, columns = xp.clip(rows, 0, R - 1), xp.clip(columns, 0, R - 1)
+        images, channels = xp.arange(N)[:, None, None, None], xp.arange(3)[:, None, None]
+        values = squares[images, rows, columns, 2 - channels if bgr else channels].astype(xp.float32)  # (N, 3, size, size)
+        values -= mean[:, None, None] if mean.ndim == 1 else mean[channels, rows, columns]
+        return xp.where(inside, values.astype(dtype) * scale, 0)
+
     # ---- convolution: one matrix product over columns ---------------------------------------------------------------
 
     def _windows(self, win):
@@ -70,8 +85,8 @@ class Ops(OpsFace):
         dw = self.xp.matmul(dy, cols.swapaxes(2, 3)).sum(axis=0)                       # (groups, F/groups, C/groups*KH*KW)
         return dw.reshape(F, win.C // groups, win.KH, win.KW)
 
-    def _conv2d_weight_grad_unpooled(self, dy, switches, x, win, F, groups):
-        dy = self._max_unpool2d(dy, switches, (win.N, F, win.OH, win.OW), None, None, 0)
+    def _conv2d_weight_grad_unpooled(self, dy, switches, x, win, F, groups, pooling):
+        dy = self._max_unpool2d(dy, switches, (win.N, F, win.OH, win.OW), *pooling)
         return None if dy is None else self._conv2d_weight_grad(dy, x, win, F, groups)
 
     def _bias_grad(self, dy):
@@ -182,7 +197,7 @@ class Ops(OpsFace):
         rows, columns = self.xp.clip(rows, 0, H - 1)[:, None], self.xp.clip(columns, 0, W - 1)[:, None]
         return self.xp.where(inside[:, None], x[images, channels, rows, columns], 0)
 
-    def _unpool_windows(self, r, switches, above, below):
+    def _unpool_windows(self, r, switches, above, below, pool):
         P, C, (h, w) = r.shape[0], r.shape[1], below.size
         switches, (_, _, inside) = self._cut_windows(switches, above), self._places(above)
         corners = self.xp.asarray(below.corners)[:, :, None, None, None]
@@ -195,7 +210,8 @@ class Ops(OpsFace):
 
     def _transpose_windows(self, r, weight, above, below, win, groups, rectify, unpool):
         if unpool is not None:
-            r = self._unpool_windows(r, *unpool, above)
+            switches, pooled, pool = unpool
+            r = self._unpool_windows(r, switches, pooled, above, pool)
         r = self.xp.where(self._places(above)[2][:, None], r, 0)
         if rectify:
             r = self._relu(r)

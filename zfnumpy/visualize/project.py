@@ -89,7 +89,7 @@ def _check(net, layer, rule):
 def _units(net, tape, layer, images, units, rule):
     """Return the outputs y of `layer` and the index into them of every unit, after checking all arguments."""
     _check(net, layer, rule)
-    y, images = net.value(layer, tape), np.asarray(images)
+    y, images = net.value(layer, tape), np.asarray(net.ops.to_numpy(images))
     if images.dtype.kind not in "iu" or images.ndim != 1:
         raise NodeError(f"{layer}: images must be a list of ints, got {images.dtype} of shape {images.shape}")
     if images.size and (images.min() < 0 or images.max() >= tape.batch):
@@ -116,7 +116,7 @@ def unit_index(net, layer, y, unit, images=None):
     xp, shape = net.ops.xp, y.shape[1:]
     images, what = (np.arange(y.shape[0]), "images") if images is None else (images, "units")
     N = len(images)
-    parts = [np.asarray(part) for part in (unit if isinstance(unit, (tuple, list)) else (unit,))]
+    parts = [np.asarray(net.ops.to_numpy(part)) for part in (unit if isinstance(unit, (tuple, list)) else (unit,))]
     axes = ("channel", "row", "column") if len(shape) == 3 else ("feature",)
     if len(parts) not in ({1, 3} if len(shape) == 3 else {1}):
         form = "(channel,) or (channel, row, col)" if len(shape) == 3 else "(feature,)"

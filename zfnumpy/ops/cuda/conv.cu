@@ -6,8 +6,9 @@
 // put into shared memory, and then puts them there too: two buffers, so that loading hides behind multiplying and one
 // barrier a step is enough.
 //
-// What a column of windows is made of stands in a table of taps, one a row k of the columns: int[4] with the offset in
-// the source, the row and the column in the window, and the offset in the weights.
+// What a column of windows is made of stands in a table of taps, one a row k of the columns: the offset of the pixel from
+// the window's first one, and that of its weight. Windows never leave the image: where there is padding, the image has
+// been copied into a frame of zeros.
 
 #define THREADS 256
 #ifdef REAL_IS_DOUBLE
@@ -188,13 +189,25 @@ template <class Multiply, class Loader> __device__ inline void product(Multiply 
         for (index_t i = first(); i < count; i += step()) {                                                    \
             int m = i % MP, k = i / MP % KP;                                                                   \
             index_t group = i / MP / KP;                                                                       \
-            packed[i] = m < M && k < K ? rounded(weight[group * group_stride + m * m_stride + taps[4 * k + 3]]) : (REAL)0; \
+            packed[i] = m < M && k < K ? rounded(weight[group * group_stride + m * m_stride + taps[2 * k + 1]]) : (REAL)0; \
         }                                                                                                      \
     }
 extern "C" __global__ void pack_full(PACK) PACK_BY()
 #ifdef REAL_IS_FLOAT
 extern "C" __global__ void pack_tf32(PACK) PACK_BY(round_tf32)
 #endif
+
+// Copy maps (H, W) into a frame of zeros (FH, FW), their corner at (top, left).
+extern "C" __global__ void frame(long long count, const REAL *__restrict__ x, REAL *__restrict__ framed, int H, int W, int FH,
+                                 int FW, int top, int left)
+{
+    for (index_t i = first(); i < count; i += step()) {
+        int column = i % FW - left, row = i / FW % FH - top;
+        index_t map = i / FW / FH;
+        bool inside = (unsigned)row < (unsigned)H && (unsigned)column < (unsigned)W;
+        framed[i] = inside ? x[(map * H + row) * W + column] : (REAL)0;
+    }
+}
 
 // What one launch makes: the pixels (n, t, s) of a grid T × S an image. A window there begins at row t·ty + y0 and column
 // s·tx + x0 of the source; its value goes to row t·oy + y1 and column s·ox + x1 of the output. The convolution walks over
@@ -246,9 +259,9 @@ struct Maps {                                              // where the product 
 template <class Multiply> struct Gather {                  // A from packed filters, B from the source's windows
     static const int TM = Multiply::TM, TN = Multiply::TN, TK = Multiply::TK;
     static const int A = TM * TK / 4, RA = (A + THREADS - 1) / THREADS, RB = TN * TK / THREADS, ROWS = THREADS / TN;
-    const REAL *filters, *window;
-    const int4 *taps;
-    int MP, H, W, y, x;
+    const REAL *filters, *window;                          // both already at the first row of this block's stretch of K
+    const int2 *taps;
+    int MP, left;                                          // rows from there to the end
     Pack<4> ra[RA];
     REAL rb[RB];
 
@@ -263,9 +276,8 @@ template <class Multiply> struct Gather {                  // A from packed filt
         }
 #pragma unroll
         for (int r = 0; r < RB; r++) {
-            int4 tap = __ldg(taps + step * TK + t / TN + r * ROWS);
-            bool inside = (unsigned)(y + tap.y) < (unsigned)H && (unsigned)(x + tap.z) < (unsigned)W;
-            rb[r] = inside ? __ldg(window + tap.x) : (REAL)0;
+            int k = step * TK + t / TN + r * ROWS;
+            rb[r] = k < left ? __ldg(window + __ldg(&taps[k].x)) : (REAL)0;
         }
     }
 
@@ -284,22 +296,21 @@ template <class Multiply> struct Gather {                  // A from packed filt
 
 template <class Multiply>
 __device__ inline void convolve(const REAL *source, const REAL *filters, const int *taps, const REAL *bias, REAL *y, int biased,
-                                int relu, int groups, int splits, int M, int MP, int KP, int channels, int H, int W, int OH,
-                                int OW, GRID, REAL *a, REAL *b)
+                                int relu, int groups, int splits, int M, int MP, int K, int KP, int channels, int H, int W,
+                                int OH, int OW, GRID, REAL *a, REAL *b)
 {
     int group = blockIdx.z % groups, split = blockIdx.z / groups;
     int m0 = blockIdx.y * Multiply::TM, p0 = blockIdx.x * Multiply::TN;
     long long pixels = (long long)N * T * S;
     int steps = KP / Multiply::TK, begin = (long long)steps * split / splits, end = (long long)steps * (split + 1) / splits;
 
-    int p = p0 + threadIdx.x % Multiply::TN, s = p % S, t = p / S % T, n = p / S / T;
+    int p = min((long long)p0 + threadIdx.x % Multiply::TN, pixels - 1);       // beyond the last one: read, but not stored
+    int s = p % S, t = p / S % T, n = p / S / T;
     Gather<Multiply> loader;
-    loader.MP = MP, loader.H = H, loader.W = W;
-    loader.y = p < pixels ? t * ty + y0 : -(1 << 29);                // so far out that no tap is inside
-    loader.x = s * tx + x0;
-    loader.window = source + ((index_t)n * groups + group) * channels * H * W + loader.y * (index_t)W + loader.x;
+    loader.MP = MP, loader.left = K - begin * Multiply::TK;
+    loader.window = source + (((index_t)n * groups + group) * channels * H + t * ty + y0) * W + s * tx + x0;
     loader.filters = filters + ((index_t)group * KP + begin * Multiply::TK) * MP + m0;
-    loader.taps = (const int4 *)taps + begin * Multiply::TK;
+    loader.taps = (const int2 *)taps + begin * Multiply::TK;
 
     Multiply tile;
     product(tile, loader, end - begin, a, b);
@@ -320,12 +331,12 @@ __device__ inline void convolve(const REAL *source, const REAL *filters, const i
 
 #define CONVOLVE const REAL *__restrict__ source, const REAL *__restrict__ filters, const int *__restrict__ taps, \
     const REAL *__restrict__ bias, REAL *__restrict__ y, int biased, int relu, int groups, int splits, int M, int MP, \
-    int KP, int channels, int H, int W, int OH, int OW, GRID
+    int K, int KP, int channels, int H, int W, int OH, int OW, GRID
 #define CONVOLVE_BY(...)                                                                                       \
     {                                                                                                          \
         SHARED_TILES(__VA_ARGS__)                                                                              \
-        convolve<Multiply>(source, filters, taps, bias, y, biased, relu, groups, splits, M, MP, KP, channels, H, W, OH, \
-                           OW, N, T, S, ty, tx, y0, x0, oy, ox, y1, x1, a, b);                                 \
+        convolve<Multiply>(source, filters, taps, bias, y, biased, relu, groups, splits, M, MP, K, KP, channels, H, W, \
+                           OH, OW, N, T, S, ty, tx, y0, x0, oy, ox, y1, x1, a, b);                                 \
     }
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_128(CONVOLVE) CONVOLVE_BY(Full<128, 128, 4, 4>)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_96(CONVOLVE) CONVOLVE_BY(Full<96, 128, 2, 4>)
@@ -363,8 +374,8 @@ template <class Multiply> struct Walk {                    // A from dy, B from 
     static const int TM = Multiply::TM, TN = Multiply::TN, TK = Multiply::TK, ROWS = THREADS / TK;
     static const int RA = TM / ROWS, RB = TN / ROWS;
     const REAL *dy, *x;                                    // of the group's first map and of its first channel
-    int4 taps[RB];
-    int filters, channels, H, W, OH, OW, SH, SW, PH, PW;   // filters, channels: from one image to the next
+    int taps[RB];
+    int filters, channels, H, W, OH, OW, SH, SW;           // filters, channels: from one image to the next
     int n, oh, ow, rows;                                   // this thread's pixel, and how many filters there are from its first
     long long left;                                        // pixels from this one to the end of the stretch
     REAL ra[RA], rb[RB];
@@ -375,13 +386,9 @@ template <class Multiply> struct Walk {                    // A from dy, B from 
         const REAL *from = dy + (index_t)n * filters * OH * OW + oh * OW + ow;
 #pragma unroll
         for (int r = 0; r < RA; r++) ra[r] = live && r * ROWS < rows ? __ldg(from + (index_t)r * ROWS * OH * OW) : (REAL)0;
-        int y0 = oh * SH - PH, x0 = ow * SW - PW;
-        const REAL *window = x + (index_t)n * channels * H * W + (index_t)y0 * W + x0;
+        const REAL *window = x + (index_t)n * channels * H * W + oh * SH * W + ow * SW;
 #pragma unroll
-        for (int r = 0; r < RB; r++) {
-            bool inside = (unsigned)(y0 + taps[r].y) < (unsigned)H && (unsigned)(x0 + taps[r].z) < (unsigned)W;
-            rb[r] = live && inside ? __ldg(window + taps[r].x) : (REAL)0;
-        }
+        for (int r = 0; r < RB; r++) rb[r] = live ? __ldg(window + taps[r]) : (REAL)0;
         left -= TK;
         for (ow += TK; ow >= OW; ow -= OW) oh++;
         for (; oh >= OH; oh -= OH) n++;
@@ -399,7 +406,7 @@ template <class Multiply> struct Walk {                    // A from dy, B from 
 
 template <class Multiply>
 __device__ inline void correlate(const REAL *dy, const REAL *x, const int *taps, REAL *dw, int groups, int splits, int M, int K,
-                                 WINDOW, REAL *a, REAL *b)
+                                 int N, int channels, int H, int W, int SH, int SW, int OH, int OW, REAL *a, REAL *b)
 {
     const int TK = Multiply::TK;
     int group = blockIdx.z % groups, split = blockIdx.z / groups;
@@ -414,12 +421,12 @@ __device__ inline void correlate(const REAL *dy, const REAL *x, const int *taps,
     loader.n = p / (OH * OW), loader.oh = p / OW % OH, loader.ow = p % OW;
     loader.rows = M - m0 - i;
     loader.dy = dy + ((index_t)group * M + m0 + i) * OH * OW;
-    loader.x = x + (index_t)group * (C / groups) * H * W;
-    loader.filters = groups * M, loader.channels = C;
+    loader.x = x + (index_t)group * channels * H * W;
+    loader.filters = groups * M, loader.channels = groups * channels;
     loader.H = H, loader.W = W, loader.OH = OH, loader.OW = OW;
-    loader.SH = SH, loader.SW = SW, loader.PH = PH, loader.PW = PW;
+    loader.SH = SH, loader.SW = SW;
 #pragma unroll
-    for (int r = 0; r < Walk<Multiply>::RB; r++) loader.taps[r] = __ldg((const int4 *)taps + k0 + i + r * Walk<Multiply>::ROWS);
+    for (int r = 0; r < Walk<Multiply>::RB; r++) loader.taps[r] = taps[2 * (k0 + i + r * Walk<Multiply>::ROWS)];
 
     Multiply tile;
     product(tile, loader, (int)((end - begin + TK - 1) / TK), a, b);
@@ -431,11 +438,11 @@ __device__ inline void correlate(const REAL *dy, const REAL *x, const int *taps,
 }
 
 #define CORRELATE const REAL *__restrict__ dy, const REAL *__restrict__ x, const int *__restrict__ taps, REAL *__restrict__ dw, \
-    int groups, int splits, int M, int K, WINDOW
+    int groups, int splits, int M, int K, int N, int channels, int H, int W, int SH, int SW, int OH, int OW
 #define CORRELATE_BY(...)                                                                                      \
     {                                                                                                          \
         SHARED_TILES(__VA_ARGS__)                                                                              \
-        correlate<Multiply>(dy, x, taps, dw, groups, splits, M, K, N, C, H, W, KH, KW, SH, SW, PH, PW, OH, OW, a, b); \
+        correlate<Multiply>(dy, x, taps, dw, groups, splits, M, K, N, channels, H, W, SH, SW, OH, OW, a, b);      \
     }
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_128(CORRELATE) CORRELATE_BY(Full<128, 128, 4, 4>)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_96(CORRELATE) CORRELATE_BY(Full<96, 128, 2, 4>)
