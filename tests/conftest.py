@@ -28,7 +28,7 @@ def real_data():
 
 
 ON_HOST = "cupy (on the host)"
-BACKENDS = ["numpy", "numba", ON_HOST, *([pytest.param("cupy", marks=pytest.mark.gpu)] if gpu_answers() else [])]
+ON_A_GPU = [pytest.param("cupy", marks=pytest.mark.gpu)] if gpu_answers() else []
 
 
 def cupy_on_the_host():
@@ -39,7 +39,7 @@ def cupy_on_the_host():
         return get_ops("cupy")
 
 
-@pytest.fixture(scope="session", params=BACKENDS)
+@pytest.fixture(scope="session", params=["numpy", "numba", ON_HOST, *ON_A_GPU])
 def ops(request):
     """The operations of every backend in turn; cupy on the stand-in, and on a GPU where one answers (see test_backends)."""
     return cupy_on_the_host() if request.param == ON_HOST else get_ops(request.param)
@@ -68,3 +68,17 @@ def reference_on_device():
 def device_ops():
     """The cupy backend on the stand-in."""
     return cupy_on_the_host()
+
+
+@pytest.fixture(scope="session", params=[ON_HOST, *ON_A_GPU])
+def any_device_ops(request):
+    """The cupy backend on the stand-in, and on a GPU where one answers."""
+    return cupy_on_the_host() if request.param == ON_HOST else get_ops(request.param)
+
+
+@pytest.fixture
+def gpu_ops():
+    """A function that gives the cupy backend on a GPU, with get_ops' settings; skips where none answers."""
+    if not gpu_answers():
+        pytest.skip("no GPU answers through CuPy: what needs a real one is not tested here")
+    return lambda **settings: get_ops("cupy", **settings)

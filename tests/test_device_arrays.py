@@ -105,6 +105,12 @@ def drawing_alike(device_ops, name="numpy"):
 
 
 @pytest.fixture(scope="module")
+def device_ops(any_device_ops):
+    """Here a GPU takes its turn beside the stand-in, where there is one."""
+    return any_device_ops
+
+
+@pytest.fixture(scope="module")
 def pair(device_ops):
     """The same network twice: (on the device, on NumPy arrays)."""
     return network(device_ops), network(NUMPY)
