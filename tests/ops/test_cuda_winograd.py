@@ -136,8 +136,10 @@ def test_nothing_hides_a_nan(tiled, relu):
     assert not np.isnan(actual[[0, 2]]).any()
 
 
-def test_float32_errs_as_little_where_sums_are_long(tiled):
-    check(tiled, ((2, 384, 13, 13), (64, 384, 3, 3), {"pad": 1}), "float32")
+@pytest.mark.parametrize("shape", [((2, 384, 13, 13), (64, 384, 3, 3), {"pad": 1}),
+                                   ((1, 96, 29, 29), (64, 96, 5, 5), {"stride": 2})], ids=["conv4", "conv2"])
+def test_float32_errs_as_little_where_sums_are_long(tiled, shape):
+    check(tiled, shape, "float32")
 
 
 @pytest.mark.parametrize("name", ["two images share", "stride 2", "5 taps"])
