@@ -202,6 +202,9 @@ TABLE = {
     f"{TRAIN} --drop-at 3,,5": ["--drop-at", "''"],
     f"{TRAIN} --drop-at 0": ["--drop-at", "from 1", "'0'"],
     f"{TRAIN} --input-scale 0": ["input", "above 0", "0.0"],
+    f"{TRAIN} --gpu-memory 8G": ["memory (--gpu-memory)", "on a GPU only", "numpy"],
+    "predict net.safetensors image.png --tf32 --backend numba": ["tf32 (--tf32)", "on a GPU only", "numba"],
+    "figure2 net.safetensors --data good --batch-size 0": ["--batch-size", "from 1", "'0'"],
     "train good --dropout 1": ["dropout", "1.0"],
     "train good --dropout -0.5": ["dropout", "-0.5"],
     "evaluate net.safetensors --data good --batch-size 0": ["--batch-size", "from 1", "'0'"],
@@ -268,8 +271,7 @@ def test_without_cupy_the_package_to_install_is_named(workplace, monkeypatch, ca
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "CuPy" in err
-    assert "pip install" in err
-    assert "cupy-cuda12x" in err
+    assert "pip install 'cupy-cuda12x[ctk]'" in err
 
 
 def test_a_path_of_several_lines_stays_on_one(workplace, monkeypatch, capsys):
@@ -278,19 +280,37 @@ def test_a_path_of_several_lines_stays_on_one(workplace, monkeypatch, capsys):
     assert capsys.readouterr().err == "zfnumpy info: there is no checkpoint a b.safetensors\n"
 
 
-@pytest.mark.parametrize(("error", "told"), [
-    (MemoryError(), "not enough memory; try a smaller --batch-size"),
-    (OSError(5, "Input/output error"), "Input/output error")])
-def test_what_the_machine_refuses_is_one_line_too(workplace, monkeypatch, capsys, error, told):
+FAILING = {"predict": "predict net.safetensors image.png",
+           "draw_figure2": "figure2 net.safetensors --data good --out sheets",
+           "evaluate": "evaluate net.safetensors --data good --batch-size 7"}
+
+
+@pytest.mark.parametrize(("what", "error", "told"), [
+    ("looking.predict", MemoryError("allocating 9 bytes"), "not enough memory (allocating 9 bytes)"),
+    ("looking.draw_figure2", MemoryError("no"), "not enough memory; try a smaller --batch-size than 32 (no)"),
+    ("training.evaluate", MemoryError(), "not enough memory; try a smaller --batch-size than 7"),
+    ("looking.predict", OSError(5, "Input/output error"), "Input/output error")])
+def test_what_the_machine_refuses_is_one_line_too(workplace, monkeypatch, capsys, what, error, told):
     def fail(*_):
         raise error
 
     monkeypatch.chdir(workplace)
-    monkeypatch.setattr("zfnumpy.cli.looking.predict", fail)
-    assert main(["predict", "net.safetensors", "image.png"]) == 2
+    monkeypatch.setattr(f"zfnumpy.cli.{what}", fail)
+    assert main(FAILING[what.partition(".")[2]].split()) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert told in err
+    assert err.endswith(f"{told}\n")
+
+
+def test_without_memory_on_the_processor_a_training_names_its_batch(workplace, tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.chdir(workplace)
+    monkeypatch.setattr("zfnumpy.network.Network.forward", fail)
+    assert main([*TRAIN.split(), "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err == ("zfnumpy train: a step with 4 images has no room in memory; "
+                                       "try a smaller --batch-size (Unable to allocate 9 TiB)\n")
 
 
 def test_a_diverging_run_is_one_line_and_keeps_its_checkpoint(workplace, tmp_path, monkeypatch, capsys):

@@ -442,9 +442,22 @@ def test_info_of_a_run(run, run_folder, photos):
 def test_info_without_a_checkpoint(run):
     text = run("info")
     assert text.startswith(f"zfnumpy {zf.__version__}, Python {sys.version.split()[0]}\n  numpy {np.__version__}\n")
-    assert "backend numpy: works\n" in text
-    assert re.search(r"backend numba: works, \d+ threads\n", text)
-    assert re.search(r"backend cupy: (works|.*CuPy)", text)
+    assert "backend numpy: works, on the processor, in plain NumPy\n" in text
+    assert re.search(r"backend numba: works, on \d+ threads?, vectors of (4|8|16) numbers in float32\n", text)
+    assert re.search(r"backend cupy: (works, on .*\n    compute capability|does not work here\n    .*CuPy)", text)
+    assert re.search(r"\nbackend auto: takes (numba|cupy)\n$", text)
+
+
+def test_info_of_one_backend(run, fake_cupy):
+    text = run("info", "--backend", "numba", "--threads", "1")
+    assert re.search(r"\nbackend numba: works, on 1 thread, vectors of", text)
+    assert text.count("backend") == 1
+    text = run("info", "--gpu-memory", "1G", "--tf32")                    # auto: what these are settings of
+    fake_cupy.get_default_memory_pool().set_limit(size=0)
+    assert text.count("backend") == 1
+    assert "backend cupy: works, on Stand-in\n    compute capability 9.0" in text
+    assert ", matrix products in TF32\n" in text
+    assert "bounded at 1.0 GiB\n" in text
 
 
 def test_demo(run):

@@ -150,11 +150,6 @@ def test_backends_that_do_not_exist():
 
 
 def test_a_missing_backend_names_the_install_command(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", None)        # as if it were not installed
-    with pytest.raises(BackendError, match=r"needs CuPy.*pip install cupy-cuda12x") as error:
-        get_ops("cupy")
-    assert "\n" not in str(error.value)
-    assert get_ops("auto").name == "numba"
     monkeypatch.delitem(sys.modules, "zfnumpy.ops.numba_ops", raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(BackendError, match=r"the numba backend needs numba .*: pip install numba"):

@@ -163,6 +163,7 @@ def _go(run, args, with_estimate):
 
 def _no_room(run, args, error):
     """Return what to tell where memory ran out: the batch, the memory there is, and the batch that it has room for."""
+    run.train_loader.feeder = run.val_loader.feeder = None        # and with them the batches they hold on the device
     net, batch, out = run.net, run.settings.batch_size, shlex.quote(str(run.out))
     largest, memory = largest_batch(net, batch), net.ops.device_memory()
     if memory is None:
