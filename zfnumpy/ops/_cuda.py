@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 
-FILES = ("conv", "pointwise", "pool", "prepare", "windows")       # every file of kernels, by its name without .cu
+FILES = ("conv", "pointwise", "pool", "prepare", "windows", "winograd")    # every file of kernels, by its name without .cu
 REALS = {"float32": "float", "float64": "double"}
 THREADS = 256                                                     # of a block, where a kernel goes over single elements
 INT_MAX = 2**31 - 1

@@ -1,11 +1,15 @@
-"""Convolution on a GPU: how its three products are cut into tiles and launched. The kernels are in cuda/conv.cu."""
+"""Convolution on a GPU: how its three products are cut into tiles and launched. The kernels are in cuda/conv.cu.
+
+Where Winograd's tiles take less time, `_cupy_winograd` makes them instead.
+"""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from ._cuda import THREADS, Launcher
+from ._cuda import THREADS
+from ._cupy_winograd import Winograd
 
 TILES = {"full": {"128": (128, 128), "96": (96, 128), "64": (64, 64)},      # rows and columns of the product, by kernel
          "tf32": {"tf32_128": (128, 128), "tf32_96": (96, 128), "tf32_64": (64, 128)}}
@@ -15,12 +19,16 @@ RESIDENT = 2                                      # blocks that a multiprocessor
 LEAST = 8                                         # steps that a block should have, or its sum is not cut up further
 
 
-class Convolutions(Launcher):
+class Convolutions(Winograd):
     """The convolution and its adjoints. `tf32` and `multiprocessors` are CupyOps'."""
 
     def _conv2d(self, x, weight, bias, win, groups, relu):
-        M, C = weight.shape[0] // groups, win.C // groups
-        y, K = self.xp.empty((win.N, weight.shape[0], win.OH, win.OW), dtype=x.dtype), C * win.KH * win.KW
+        M, C, area = weight.shape[0] // groups, win.C // groups, win.KH * win.KW
+        y, K = self.xp.empty((win.N, weight.shape[0], win.OH, win.OW), dtype=x.dtype), C * area
+        plan = self._winograd_plan(win, groups, weight.shape[0], x.dtype)
+        if plan:
+            self._winograd(plan, x, weight, (K, area), groups, y, bias, relu)
+            return y
         x = self._framed(x, (win.PH, win.PH), (win.PW, win.PW))
         grid = win.N, win.OH, win.OW, win.SH, win.SW, 0, 0, 1, 1, 0, 0
         launches = [(self._taps(_forward_taps, C, win.KH, win.KW, *x.shape[2:]), grid)]
@@ -30,6 +38,10 @@ class Convolutions(Launcher):
     def _conv2d_input_grad(self, dy, weight, win, groups):
         M, C, area = weight.shape[0] // groups, win.C // groups, win.KH * win.KW
         dx = self.xp.empty(win.x_shape, dtype=dy.dtype)
+        plan = self._winograd_plan(win, groups, weight.shape[0], dy.dtype, backward=True)
+        if plan:
+            self._winograd(plan, dy, weight, (area, C * area), groups, dx)
+            return dx
         down = _phases(win.H, win.KH, win.SH, win.PH)
         across = _phases(win.W, win.KW, win.SW, win.PW)
         (top, bottom), (left, right) = _reach(down, win.OH), _reach(across, win.OW)
@@ -71,6 +83,10 @@ class Convolutions(Launcher):
     def _conv2d_weight_grad(self, dy, x, win, F, groups):
         M, C, dtype, mode = F // groups, win.C // groups, x.dtype, self._mode(x.dtype)
         dw = self.xp.empty((F, C, win.KH, win.KW), dtype=dtype)
+        plan = self._winograd_plan(win, groups, F, dtype)
+        if plan:
+            self._winograd_weight_grad(plan, dy, x, dw, groups)
+            return dw
         K, pixels = C * win.KH * win.KW, win.N * win.OH * win.OW
         name, splits = self._tiling(mode, M, K, groups, pixels)
         TM, TN = TILES[mode][name]

@@ -1,4 +1,4 @@
-"""Fully connected layers on a GPU: matrix products by cuBLAS, in full float32 or, where asked for, in TF32."""
+"""Matrix products by cuBLAS: fully connected layers, in full float32 or, where asked for, in TF32; and many at once."""
 
 import numpy as np
 
@@ -46,3 +46,21 @@ class Products(Launcher):
         if matrix.T.flags.c_contiguous and not matrix.flags.c_contiguous:
             return matrix, 1, matrix.shape[0]
         return self._plain(matrix), 0, matrix.shape[1]
+
+    def _multiply(self, a, b, c, add=False):
+        """Set c = a b or add it to c, for each of P products (P, m, k) times (P, k, n), in full precision.
+
+        a, b and c are views in which rows are contiguous, or columns in a and b.
+        """
+        def steps(views):
+            """Return whether columns are contiguous, the step between them or between rows, and that between matrices."""
+            matrix, row, column = (stride // views.itemsize for stride in views.strides)
+            return (0, row, matrix) if column == 1 else (1, column, matrix)
+
+        cublas, handle = self.xp.cuda.cublas, self.xp.cuda.device.get_cublas_handle()
+        (P, m, k), n = a.shape, b.shape[2]
+        (a_turned, *a_steps), (b_turned, *b_steps), (_, *c_steps) = (steps(views) for views in (a, b, c))
+        gemm = cublas.sgemmStridedBatched if a.dtype == np.float32 else cublas.dgemmStridedBatched
+        one, beta = np.ones(1, a.dtype), np.full(1, add, a.dtype)
+        gemm(handle, b_turned, a_turned, n, m, k, one.ctypes.data, b.data.ptr, *b_steps, a.data.ptr, *a_steps,
+             beta.ctypes.data, c.data.ptr, *c_steps, P)                      # by columns, see _product

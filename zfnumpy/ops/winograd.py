@@ -1,9 +1,7 @@
 """Which convolutions go by Winograd's minimal filtering, and how: parts, cells, tiles, and the order of the kernels.
 
-Along an axis, a filter of K taps at stride S is the sum of filters of at most three taps at stride 1: S phases, each cut
-every three taps. 5 taps at stride 2 are taps 0, 2, 4 of the even pixels and taps 1, 3 of the odd ones; 5 taps at stride 1
-are three taps, and two taps three pixels on. Two axes make a part of every pair. A part with two taps has nothing at
-infinity, so its products there are left out: ZFNet's conv2 takes 121 of them where it took 400.
+`parts` says what a filter's parts are. A part with two taps has nothing at infinity, so its products there are left out:
+ZFNet's conv2 takes 121 of them where it took 400.
 """
 
 import functools
@@ -13,6 +11,7 @@ import numpy as np
 from . import _numba_winograd as kernels
 from ._numba_gemm import MR, PANEL
 from ._numba_tiles import LANES, POINTS, STEP, TAPS
+from .parts import axis_parts, in_order, possible
 
 MOST_TILES = 1024         # of a chunk; fewer where there are many channels, so that a point's tiles stay in the cache
 CACHED = 160_000          # numbers of a point's matrix
@@ -21,13 +20,6 @@ SPARE = max(LANES, MR)    # numbers between rows: a tile that reads down them ma
 
 def _up(n, multiple):
     return -(-n // multiple) * multiple
-
-
-def axis_parts(K, S):
-    """Return the parts (offset, taps) of a filter with K taps at stride S, those with more taps first."""
-    parts = [(p + TAPS * S * block, min(TAPS, taps - TAPS * block))
-             for p in range(min(S, K)) for taps in [-(-(K - p) // S)] for block in range(-(-taps // TAPS))]
-    return sorted(parts, key=lambda part: -part[1])
 
 
 class Axis:
@@ -69,8 +61,7 @@ class Tiling:
         self.win, self.C, self.F, self.nr = win, C, F, PANEL // itemsize
         self.rows, self.columns = Axis(win.H, win.OH, win.KH, win.SH, win.PH), Axis(win.W, win.OW, win.KW, win.SW, win.PW)
         v, h = self.rows.parts, self.columns.parts
-        # In this order the parts that a point needs, three taps down or three across, stand side by side.
-        order = [(i, j) for i, j in ((1, 0), (0, 0), (0, 1), (1, 1)) if i < len(v) and j < len(h)]
+        order = in_order(len(v), len(h))
         self.parts = np.array(order)
         self.offsets = np.array([(v[i][0], h[j][0]) for i, j in order])
         self.taps = np.array([[(v[i][0] + win.SH * a) * win.KW + h[j][0] + win.SW * b if a < v[i][1] and b < h[j][1] else -1
@@ -100,12 +91,6 @@ class Tiling:
         products = int((self.ks[:, 1] - self.ks[:, 0]).sum()) * self.FP * _up(tiles, MR)
         transforms = POINTS * POINTS * (25 * tiles * (self.K + self.FP) + 80 * self.K * self.FP)
         return products + transforms < direct
-
-
-def possible(win):
-    """Say whether a convolution can go by tiles: at most two parts an axis, one of them with three taps."""
-    axes = [axis_parts(K, S) for K, S in ((win.KH, win.SH), (win.KW, win.SW))]
-    return all(len(parts) <= 2 and parts[0][1] == TAPS for parts in axes)
 
 
 @functools.lru_cache(maxsize=256)
