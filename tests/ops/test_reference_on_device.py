@@ -20,8 +20,13 @@ DENSE = {**GOOD, "dropout_mask": ((4, 5), 0.5, None, "float32"), "conv2d, stride
 def moved(xp, args):
     """Return arguments with their arrays on the device, where xp is the device's module, else copied."""
     place = np.array if xp is np else xp.asarray
-    return [place(a) if isinstance(a, np.ndarray) else (place(a[0]), a[1]) if type(a) is tuple and a[1:] == (POOLED,) else a
-            for a in args]
+
+    def there(value):
+        if type(value) is tuple:                             # as `unpool` is one
+            return tuple(there(each) for each in value)
+        return place(value) if isinstance(value, np.ndarray) else value
+
+    return [there(value) for value in args]
 
 
 @pytest.mark.parametrize("case", [*DENSE, *WINDOWED])
