@@ -7,6 +7,7 @@ import numpy as np
 from .errors import DTypeError, ShapeError
 
 FLOATS = ("float32", "float64")
+_FLOATS = frozenset(map(np.dtype, FLOATS))          # looked up for every operation: the names would cost more than the rest
 
 
 def pair(value, name, least=0):
@@ -52,14 +53,14 @@ def check_floats(what, **arrays):
             continue
         if not hasattr(array, "dtype"):
             raise DTypeError(f"{what}: {name} is a {type(array).__name__}, not an array")
-        dtype = str(array.dtype)
-        if dtype not in FLOATS:
+        dtype = array.dtype
+        if dtype not in _FLOATS:
             raise DTypeError(f"{what}: {name} is {dtype}; use {name}.astype('float32') (or float64 to check gradients)")
         dtypes.setdefault(dtype, name)
     if len(dtypes) > 1:
         (first, a), (second, b) = list(dtypes.items())[:2]
         raise DTypeError(f"{what}: {a} is {first} but {b} is {second}; convert one of them")
-    return np.dtype(next(iter(dtypes)))
+    return next(iter(dtypes))
 
 
 def check_dims(what, array, name, layout):
