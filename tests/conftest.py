@@ -1,5 +1,6 @@
 """What several test files need."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -25,6 +26,15 @@ def real_data():
     if not folder.is_dir():
         pytest.skip(f"real data absent ({folder}): set ZFNUMPY_DATA")
     return folder
+
+
+@pytest.fixture(scope="module")
+def quick_collections():
+    """Spare the module's own collections what was there before it, which in a run of all tests takes them a second each."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 ON_HOST = "cupy (on the host)"

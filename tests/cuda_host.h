@@ -1,7 +1,8 @@
 // Runs CUDA kernels on the processor: what a kernel takes for granted, and a scheduler for the threads of a block.
 //
 // Every CUDA thread of a block is a fiber (a stack of its own, switched to by hand). A fiber runs until it waits at a
-// barrier or ends; which one goes next is drawn by a seed, so that code that forgot a barrier goes wrong here too.
+// barrier or ends; which one goes next is drawn by a seed, so that code that forgot a barrier goes wrong here too. Threads
+// that end without having waited leave their stack to the next, so those of a kernel without barriers share one.
 // Shared memory lies in a section of its own and is poisoned before every block.
 #pragma GCC diagnostic ignored "-Wunknown-pragmas"
 #include <cmath>
@@ -47,12 +48,16 @@ extern "C" char __start_cuda_shared[] __attribute__((weak)), __stop_cuda_shared[
 
 namespace host {
 
-constexpr size_t STACK = 128 << 10;
+constexpr size_t STACK = (128 << 10) + 17 * 64;   // no power of two: the stacks' ends would share a few lines of the cache
 enum State { RUNNABLE, AT_BLOCK, AT_WARP, ENDED };
 
-struct Fiber { void *sp = nullptr; char *stack = nullptr; State state = ENDED; dim3 idx; };
+struct Fiber { void *sp = nullptr; State state = ENDED; dim3 idx; unsigned products = 0; };
 
 static std::vector<Fiber> fibers;
+static std::vector<char *> stacks;
+static std::vector<int> order;                  // who takes a turn in this round
+static size_t turns;                            // and how many have
+static bool starting;                           // in the first round nobody has begun
 static void *scheduler_sp;
 static int current;
 static std::string trouble;
@@ -60,7 +65,7 @@ static unsigned long long seed = 1;
 
 inline unsigned draw(unsigned below) {
     seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (unsigned)((seed >> 33) % below);
+    return (unsigned)((seed >> 32) * below >> 32);
 }
 
 #if defined(__x86_64__)
@@ -141,8 +146,18 @@ inline void wait(State state) {
 static void (*body)(void **);
 static void **body_args;
 
+inline bool next_turn() {
+    if (turns == order.size()) return false;
+    current = order[turns++];
+    threadIdx = fibers[current].idx;
+    return true;
+}
+
 inline void entry() {
-    body(body_args);
+    do {
+        body(body_args);
+        fibers[current].state = ENDED;
+    } while (starting && next_turn());
     wait(ENDED);
     abort();
 }
@@ -163,25 +178,16 @@ inline bool release(int from, int to, State state) {
 
 inline void run_block(int threads) {
     if (__start_cuda_shared) memset(__start_cuda_shared, 0xFF, __stop_cuda_shared - __start_cuda_shared);
-    for (int i = 0; i < threads; i++) {
-        Fiber &f = fibers[i];
-        if (!f.stack) f.stack = (char *)malloc(STACK);
-        f.sp = fresh(f.stack, entry);
-        f.state = RUNNABLE;
-        f.idx.x = i % blockDim.x;
-        f.idx.y = i / blockDim.x % blockDim.y;
-        f.idx.z = i / (blockDim.x * blockDim.y);
-    }
-    std::vector<int> order(threads);
-    for (;;) {
-        order.clear();
+    for (int i = 0; i < threads; i++) fibers[i].state = RUNNABLE, fibers[i].products = 0;
+    size_t taken = 0;
+    for (starting = true;; starting = false) {
+        order.clear(), turns = 0;
         for (int i = 0; i < threads; i++)
             if (fibers[i].state == RUNNABLE) order.push_back(i);
         for (size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[draw(i)]);
-        for (int i : order) {
-            current = i;
-            threadIdx = fibers[i].idx;
-            host_switch(&scheduler_sp, fibers[i].sp);
+        while (next_turn()) {
+            if (starting && taken == stacks.size()) stacks.push_back((char *)malloc(STACK));
+            host_switch(&scheduler_sp, starting ? fresh(stacks[taken++], entry) : fibers[current].sp);
         }
         bool waiting = false, released = false;
         for (int i = 0; i < threads; i++) waiting |= fibers[i].state != ENDED;
@@ -209,6 +215,9 @@ inline const char *launch(void (*kernel)(A...), const unsigned *grid, const unsi
     unsigned threads = block[0] * block[1] * block[2];
     unsigned long long blocks = (unsigned long long)grid[0] * grid[1] * grid[2];
     if (fibers.size() < threads) fibers.resize(threads);
+    for (unsigned i = 0; i < threads; i++) {
+        fibers[i].idx.x = i % block[0], fibers[i].idx.y = i / block[0] % block[1], fibers[i].idx.z = i / block[0] / block[1];
+    }
     body = unpack, body_args = args;
     for (unsigned long long n = 0; n < blocks && trouble.empty(); n++) {
         unsigned long long b = order & 1 ? n : blocks - 1 - n;          // blocks in no certain order either
@@ -230,17 +239,17 @@ inline float round_tf32(float x) {
     return std::isfinite(x) ? __uint_as_float((__float_as_uint(x) + 0x1000u) & ~0x1FFFu) : x;
 }
 inline void multiply_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-    static unsigned A[32][32][4], B[32][32][2];                 // what every lane of every warp holds
-    int lane = host_lane(), warp = host_warp(), row = lane / 4, column = lane % 4 * 2;
-    memcpy(A[warp][lane], a, sizeof a);
-    memcpy(B[warp][lane], b, sizeof b);
+    static unsigned held[2][32][32][6];                         // what every lane of every warp brings, by turns in one half
+    int lane = host_lane(), row = lane / 4, column = lane % 4 * 2;
+    auto &lanes = held[host::fibers[host::current].products++ % 2][host_warp()];     // the other may still be read
+    memcpy(lanes[lane], a, sizeof a);
+    memcpy(lanes[lane] + 4, b, sizeof b);
     __syncwarp();
     for (int e = 0; e < 4; e++)
         for (int k = 0; k < 8; k++) {
-            unsigned x = A[warp][row % 8 * 4 + k % 4][e / 2 + k / 4 * 2], y = B[warp][(column + e % 2) * 4 + k % 4][k / 4];
+            unsigned x = lanes[row % 8 * 4 + k % 4][e / 2 + k / 4 * 2], y = lanes[(column + e % 2) * 4 + k % 4][4 + k / 4];
             c[e] += __uint_as_float(x & ~0x1FFFu) * __uint_as_float(y & ~0x1FFFu);
         }
-    __syncwarp();
 }
 
 // Makes the function by which Python launches a kernel.

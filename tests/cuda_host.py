@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-FLAGS = ("-O1", "-fPIC", "-shared", "-w", "-fno-strict-aliasing")
+FLAGS = ("-O2", "-fPIC", "-shared", "-w", "-fno-strict-aliasing")
 HEADER = Path(__file__).with_name("cuda_host.h")
 KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s+)?(\w+)\s*\(([^)]*)\)')
 TYPES = {"int": np.int32, "long long": np.int64, "index_t": np.int64, "unsigned": np.uint32, "unsigned int": np.uint32,

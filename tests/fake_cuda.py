@@ -61,7 +61,8 @@ class MemoryPool:
 
 
 pool = MemoryPool()
-_living = {}             # id of the buffer of each allocation → (a weak reference to it, where the data begin, their bytes)
+_living = {}             # id of the buffer of each allocation → (a weak reference to it, where in it the data begin, their
+                         # bytes, their address)
 
 
 def allocate(nbytes):
@@ -70,7 +71,7 @@ def allocate(nbytes):
     pool._take(size)
     buffer = np.full(nbytes + 2 * MARGIN + ALIGNED, 0xFF, np.uint8)
     start = MARGIN - (buffer.ctypes.data + MARGIN) % -ALIGNED
-    _living[id(buffer)] = weakref.ref(buffer), start, nbytes
+    _living[id(buffer)] = weakref.ref(buffer), start, nbytes, buffer.ctypes.data + start
     weakref.finalize(buffer, _free, id(buffer), size)
     return buffer, start
 
@@ -89,7 +90,7 @@ def buffer_of(array):
 
 def check_buffer(buffer, what="an array"):
     """Raise AssertionError where the margins of an allocation were written to."""
-    _, start, nbytes = _living[id(buffer)]
+    _, start, nbytes, _ = _living[id(buffer)]
     for where, margin in (("before", buffer[:start]), ("after", buffer[start + nbytes:])):
         wrong = np.flatnonzero(margin != 0xFF)
         if wrong.size:
@@ -102,10 +103,9 @@ def _at(pointer, dtype, shape, strides, what):
     if 0 in shape:
         return np.zeros(shape, dtype)
     last = sum((n - 1) * step for n, step in zip(shape, strides)) + dtype.itemsize
-    for reference, start, nbytes in list(_living.values()):
-        buffer = reference()
-        offset = pointer - (0 if buffer is None else buffer.ctypes.data + start)
-        if buffer is not None and 0 <= offset < nbytes:
+    for reference, start, nbytes, address in list(_living.values()):
+        offset = pointer - address
+        if 0 <= offset < nbytes and (buffer := reference()) is not None:
             assert offset + last <= nbytes, f"{what} reaches {offset + last - nbytes} bytes past the end of its array"
             return np.ndarray(shape, dtype, buffer, start + offset, strides)
     raise AssertionError(f"{what} does not point into any living array")

@@ -27,6 +27,7 @@ from zfnumpy import visualize
 from zfnumpy.ops import _cuda
 from zfnumpy.ops.cupy_ops import CupyOps
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
 QUICK = ["--model", "zfnet_mini", "--batch", "2", "--rounds", "1", "--maps", "1", "--no-compiled"]
 LAYOUTS = {"contiguous", "channels-last"}
 

@@ -12,6 +12,8 @@ from zfnumpy.loss import softmax_cross_entropy
 from zfnumpy.network import Network
 from zfnumpy.optim import SGD
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 
 def network(ops, width=8, side=16):
     return Network([("conv1", Conv2d(width, 3, pad=1)), ("relu1", ReLU()), ("pool1", MaxPool2d(2)), ("flatten", Flatten()),

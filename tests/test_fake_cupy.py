@@ -3,6 +3,7 @@
 import sys
 from types import SimpleNamespace
 
+import cuda_host
 import numpy as np
 import pytest
 
@@ -315,3 +316,40 @@ def test_arguments_that_a_kernel_does_not_take(there, kernel):
 def test_options_are_a_tuple_of_texts(fake_cupy):
     with pytest.raises(TypeError, match="options must be a tuple of texts"):
         fake_cupy.RawModule(code="", options=["-DREAL=float"])
+
+
+TURNS = """
+extern "C" __global__ void kernel(float *seen, int *turns, int waiting, int apart) {
+    __shared__ float shared[96];
+    int i = threadIdx.x;
+    seen[i] = shared[(i + 1) % 96];
+    shared[i] = i;
+    turns[1 + turns[0]++] = i;
+    if (i % 3 >= waiting) return;
+    if (i % 2 && apart) __syncwarp();
+    else __syncthreads();
+    seen[i] = shared[(i + 1) % 96];
+}
+"""
+
+
+@pytest.mark.skipif(cuda_host.COMPILER is None, reason="no C++ compiler")
+def test_threads_take_their_turns(fake_cupy):
+    """Some end, some wait for all, in a mixed order; what shared memory held before is lost."""
+    kernel = fake_cupy.RawModule(code=TURNS).get_function("kernel")
+
+    def run(waiting, apart=0):
+        seen, turns = fake_cupy.zeros(96, "float32"), fake_cupy.zeros(97, "int32")
+        kernel((1,), (96,), (seen, turns, np.int32(waiting), np.int32(apart)))
+        order = turns.get()[1:].tolist()
+        assert sorted(order) == list(range(96)) != order
+        return seen.get(), np.array([order.index(i) > order.index((i + 1) % 96) for i in range(96)])
+
+    after = np.roll(np.arange(96.0), -1)
+    for waiting in (0, 1, 2, 3, 1, 0):
+        seen, written = run(waiting)
+        waits = np.arange(96) % 3 < waiting
+        np.testing.assert_array_equal(seen, np.where(waits | written, after, np.nan))
+    with pytest.raises(RuntimeError, match="kernel: some threads wait at a barrier that others never reach"):
+        run(2, apart=1)
+    np.testing.assert_array_equal(run(3)[0], after)

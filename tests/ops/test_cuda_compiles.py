@@ -17,7 +17,8 @@ import pytest
 from zfnumpy.ops import _cuda
 
 SPARED = 8           # bytes of spilled registers that pass
-CARDS = (70, 75, 80, 86, 89, 90)                  # compute capabilities, from V100 to H100
+CARDS = {"float32": (70, 75, 80, 86, 89, 90),     # compute capabilities, from V100 to H100; the sources tell apart only
+         "float64": (70, 80, 90)}                 # those below and from 80, and that in float32
 SOURCES = sorted(path.stem for path in Path(_cuda.__file__).parent.glob("cuda/*.cu"))
 
 
@@ -97,8 +98,7 @@ def test_every_file_of_kernels_is_listed():
     assert sorted(_cuda.FILES) == sorted(SOURCES)
 
 
-@pytest.mark.parametrize("card", CARDS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("dtype", "card"), [(dtype, card) for dtype, cards in CARDS.items() for card in cards])
 @pytest.mark.parametrize("file", SOURCES)
 def test_it_compiles_without_a_word(file, dtype, card):
     well, said, _ = compiled(_cuda.source(file), dtype, card)

@@ -15,6 +15,7 @@ from zfnumpy import get_ops
 from zfnumpy.data import Augment, Preprocessing
 from zfnumpy.errors import BackendError, DTypeError, ShapeError
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
 RNG = np.random.default_rng(0)
 SQUARES = RNG.integers(0, 256, (3, 6, 6, 3), dtype=np.uint8)
 CORNERS = np.array([(0, 0), (1, 2), (2, 1)], np.int32)
