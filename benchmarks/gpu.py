@@ -98,6 +98,14 @@ def main(argv=None):
         parser().error(f"there is no part {wrong[0]!r}; choose from {', '.join(PARTS)}" if wrong else
                        "--batch and --rounds take whole numbers from 1")
     torch = None if args.no_torch else find_torch(None)
+    from .kernels import empty_cache
+
+    with empty_cache(args.cold):
+        return measure(args, torch)
+
+
+def measure(args, torch):
+    """Run what the arguments ask for and return the exit code; CuPy is imported in here."""
     import zfnumpy as zf
     from zfnumpy.errors import BackendError
 

@@ -1,5 +1,6 @@
 """Building the CUDA kernels: the seconds it takes, and what each kernel takes of the card."""
 
+import contextlib
 import os
 import re
 import tempfile
@@ -12,31 +13,30 @@ FLOAT_ONLY = re.compile(r"^#ifdef REAL_IS_FLOAT$.*?^#(endif|else)", re.DOTALL | 
 TAKEN = {"registers": "num_regs", "local": "local_size_bytes", "shared": "shared_size_bytes"}
 
 
-def build(ops, cold=False):
-    """Compile every kernel, in both number types: {"cold", "seconds": {"conv float32": …}, "kernels": [{…}, …]}.
+@contextlib.contextmanager
+def empty_cache(wanted=True):
+    """Let a CuPy that is imported in here keep its compiled kernels in a folder that is empty now, and gone in the end.
 
-    A kernel tells its registers, and the bytes of local memory a thread (above 0: it spills, or holds an array that it
-    indexes by a variable) and of shared memory a block. cold: into an empty folder, not from CuPy's cache.
+    CuPy asks for the place of its cache once, when it is imported: later than that this does nothing.
     """
     before = os.environ.get("CUPY_CACHE_DIR")
     with tempfile.TemporaryDirectory(prefix="zfnumpy-cold-") as folder:
-        if cold:
+        if wanted:
             os.environ["CUPY_CACHE_DIR"] = folder
         try:
-            return {"cold": cold, **_build(ops)}
+            yield
         finally:
-            if cold:
+            if wanted:
                 os.environ.pop("CUPY_CACHE_DIR")
                 os.environ.update({} if before is None else {"CUPY_CACHE_DIR": before})
 
 
-def names(file, dtype):
-    """Return the names of the kernels that a file has for a number type."""
-    source = _cuda.source(file)
-    return KERNEL.findall(source if dtype == "float32" else FLOAT_ONLY.sub("", source))
+def build(ops, cold=False):
+    """Compile every kernel, in both number types: {"cold", "seconds": {"conv float32": …}, "kernels": [{…}, …]}.
 
-
-def _build(ops):
+    A kernel tells its registers, and the bytes of local memory a thread (above 0: it spills, or holds an array that it
+    indexes by a variable) and of shared memory a block. `cold` is what is told of CuPy's cache: see empty_cache.
+    """
     seconds, found = {}, []
     for file in _cuda.FILES:
         for dtype in _cuda.REALS:
@@ -46,4 +46,10 @@ def _build(ops):
                 found.append({"file": file, "name": name, "dtype": dtype,
                               **{key: getattr(kernel, attribute, None) for key, attribute in TAKEN.items()}})
             seconds[f"{file} {dtype}"] = round(time.perf_counter() - begin, 3)
-    return {"seconds": seconds, "kernels": found}
+    return {"cold": cold, "seconds": seconds, "kernels": found}
+
+
+def names(file, dtype):
+    """Return the names of the kernels that a file has for a number type."""
+    source = _cuda.source(file)
+    return KERNEL.findall(source if dtype == "float32" else FLOAT_ONLY.sub("", source))

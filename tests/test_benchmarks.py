@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -414,9 +416,19 @@ def test_the_command_for_a_gpu_hands_over_what_it_was_told(fake_cupy, monkeypatc
         asked.update(plan=plan, torch=torch, device=device, modes=modes, path=path, cold=cold, name=net.name)
         return {"failed": failed}
 
+    def imported(name, *args, **settings):
+        folders.append(Path(os.environ["CUPY_CACHE_DIR"]))                   # CuPy looks when it is imported, not later
+        assert folders[-1].is_dir()
+        return get_ops(name, *args, **settings)
+
+    folders, get_ops = [], zf.get_ops
     monkeypatch.setattr(gpu, "run", run)
+    monkeypatch.setattr(zf, "get_ops", imported)
+    monkeypatch.setenv("CUPY_CACHE_DIR", "before")
     arguments = ["gpu", "step", "layers", "--mode", "tf32", "--batch", "64", "--no-torch", "--cold", "--json", "x"]
     assert bench.main(arguments) == bool(failed)
     plan = asked.pop("plan")
     assert (plan.parts, plan.batch, plan.rounds) == (("step", "layers"), 64, 5)
     assert asked == {"torch": None, "device": "cuda", "modes": ["tf32"], "path": "x", "cold": True, "name": "zfnet_mini"}
+    assert not folders[0].exists()
+    assert os.environ["CUPY_CACHE_DIR"] == "before"

@@ -46,8 +46,8 @@ def softmax_cross_entropy(scores, labels):
     e = xp.exp(shifted)
     total = e.sum(axis=1, keepdims=True)
     rows = xp.arange(N)
-    loss = float((xp.log(total)[:, 0] - shifted[rows, labels]).mean())
+    loss = (xp.log(total)[:, 0] - shifted[rows, labels]).mean()
     dscores = e / total
     dscores[rows, labels] -= 1
     dscores /= N
-    return loss, dscores
+    return float(loss), dscores          # read last: where a device computes, the host waits here, and has asked for both

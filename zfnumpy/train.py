@@ -164,6 +164,8 @@ class Run:
             for x, labels, _ in loader.batches(state.epoch, state.step):
                 scores, tape = net.forward(ops.asarray(x), train=True)
                 loss, dscores = softmax_cross_entropy(scores, labels)
+                # Counted where a device has been waited for anyway: after the step it would be waited for once more.
+                correct = int((ops.to_numpy(scores.argmax(axis=1)) == labels).sum())
                 if not np.isfinite(loss):
                     raise self._diverged(f"the loss is {loss} at step {state.step + 1} of epoch {state.epoch + 1}; "
                                          + self._where(ops.asarray(x)))
@@ -171,7 +173,7 @@ class Run:
                 self.optimizer.step(net.backward(dscores, tape, keep_tape=False))
                 state.step = loader.place
                 state.loss += loss * len(labels)
-                state.correct += int((ops.to_numpy(scores.argmax(axis=1)) == labels).sum())
+                state.correct += correct
                 state.seen += len(labels)
                 bar.update(len(labels))
                 bar.set_postfix(loss=f"{state.loss / state.seen:.3f}", acc=f"{state.correct / state.seen:.1%}")

@@ -223,6 +223,25 @@ def test_switches_of_every_width(device_ops, window, kind):
             device_ops.max_unpool2d(y, cp.asarray(spoiled), X, *window)
 
 
+def test_a_pools_own_switches_are_not_looked_through(device_ops, monkeypatch):
+    """The host would wait for the device; it must where the switches come from elsewhere, or the plane is another."""
+    launched, launch = [], device_ops._launch
+
+    def noted(file, name, *args, **more):
+        launched.append(name)
+        launch(file, name, *args, **more)
+
+    y, switches = device_ops.max_pool2d(cp.asarray(normal(0, X, "float32")), *POOLING)
+    monkeypatch.setattr(device_ops, "_launch", noted)
+    for given, shape, window, looked in ((switches, X, POOLING, False), (switches.copy(), X, POOLING, True),
+                                         (switches, (3, 5, 11, 10), POOLING, True), (switches, X, (), True)):
+        launched.clear()
+        device_ops.max_unpool2d(y, given, shape, *window)
+        assert ("find_outside" in launched) == looked
+    with pytest.raises(ShapeError, match="outside a plane of 5×5"):
+        device_ops.max_unpool2d(y, switches, (3, 5, 5, 5), *POOLING)
+
+
 def test_a_window_past_the_edge_gives_its_value_back(device_ops):
     x = normal(0, (2, 3, 8, 10), "float32")
     for window in ((3, 2, 0), (2, 3, 1), ((4, 3), (3, 2), (2, 1))):

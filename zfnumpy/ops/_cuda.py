@@ -11,6 +11,7 @@ import numpy as np
 
 FILES = ("conv", "pointwise", "pool", "prepare", "windows", "winograd")    # every file of kernels, by its name without .cu
 REALS = {"float32": "float", "float64": "double"}
+TYPES = {np.dtype(name): (name, np.dtype(name).type) for name in REALS}     # str(dtype) takes longer than a launch
 THREADS = 256                                                     # of a block, where a kernel goes over single elements
 INT_MAX = 2**31 - 1
 
@@ -36,9 +37,9 @@ class Launcher:
 
         Arrays go as pointers and must be contiguous, ints as C's int, numpy.int64 as long long, floats as REAL.
         """
-        real = np.dtype(dtype).type
-        args = tuple(_argument(a, real, self.xp.ndarray, name) for a in args)
-        self._kernel(file, name, str(np.dtype(dtype)))(_triple(grid), _triple(block), args)
+        (dtype, real), array_type = TYPES[np.dtype(dtype)], self.xp.ndarray
+        args = tuple([_argument(a, real, array_type, name) for a in args])
+        self._kernel(file, name, dtype)(_triple(grid), _triple(block), args)
 
     def _each(self, file, name, count, *args, dtype):
         """Launch a kernel that goes over `count` elements, a number that it takes first; nothing happens for none."""
@@ -71,7 +72,7 @@ def _argument(value, real, array_type, name):
         if not value.flags.c_contiguous:
             raise ValueError(f"{name}: an array of shape {value.shape} is not contiguous")
         return value
-    if isinstance(value, bool | int):
+    if isinstance(value, int):                                # bool too
         if not -INT_MAX <= value <= INT_MAX:
             raise OverflowError(f"{name}: {value} does not fit into 32 bits")
         return np.int32(value)

@@ -29,10 +29,11 @@ def check_device(cupy):
     made_for = runtime.runtimeGetVersion() // 1000
     for name, ask in (("cuBLAS", lambda: cupy.cuda.cublas), ("NVRTC", lambda: cupy.cuda.nvrtc.getVersion())):
         try:
-            ask()                           # the first use loads the library
+            ask()                           # the first use loads the library; CuPy may find that of another CUDA first
         except Exception as error:
             raise BackendError(f"CuPy {cupy.__version__} finds a GPU but not CUDA's library {name} ({_line(error)}): "
-                               f"pip install {PACKAGE.format(made_for)}") from error
+                               f"pip install {PACKAGE.format(made_for)}, or the CuPy for the CUDA of a PyTorch that is "
+                               "installed here: the two must have the same") from error
 
 
 def _refuse_no_device(cupy, trouble):

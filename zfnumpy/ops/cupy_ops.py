@@ -1,5 +1,7 @@
 """The operations on a GPU through CuPy: a family of kernels a module, and the reference for what needs none."""
 
+import weakref
+
 from ._cuda import FILES, options, source
 from ._cupy_conv import Convolutions
 from ._cupy_device import Device, check_device, refuse_missing
@@ -39,6 +41,7 @@ class CupyOps(Device, Convolutions, Feeds, Products, Pools, Pointwise, WindowsOf
         check_device(cupy)
         super().__init__(cupy)
         self._modules, self._kernels, self._tables = {}, {}, {}
+        self._own_switches = weakref.WeakValueDictionary()           # (id, pixels of a plane) → switches of our max pools
         self.tf32, self.multiprocessors = bool(tf32), self._properties["multiProcessorCount"]
         if self.tf32:
             self._check_tf32()

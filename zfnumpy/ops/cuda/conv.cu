@@ -187,8 +187,9 @@ template <class Multiply, class Loader> __device__ inline void product(Multiply 
 #define PACK_BY(rounded)                                                                                       \
     {                                                                                                          \
         for (index_t i = first(); i < count; i += step()) {                                                    \
-            int m = i % MP, k = i / MP % KP;                                                                   \
-            index_t group = i / MP / KP;                                                                       \
+            Pixel own = pixel_of(i, KP, MP);                                                                   \
+            index_t group = own.plane;                                                                         \
+            int k = own.row, m = own.col;                                                                      \
             packed[i] = m < M && k < K ? rounded(weight[group * group_stride + m * m_stride + taps[2 * k + 1]]) : (REAL)0; \
         }                                                                                                      \
     }
@@ -202,10 +203,10 @@ extern "C" __global__ void frame(long long count, const REAL *__restrict__ x, RE
                                  int FW, int top, int left)
 {
     for (index_t i = first(); i < count; i += step()) {
-        int column = i % FW - left, row = i / FW % FH - top;
-        index_t map = i / FW / FH;
+        Pixel own = pixel_of(i, FH, FW);
+        int row = own.row - top, column = own.col - left;
         bool inside = (unsigned)row < (unsigned)H && (unsigned)column < (unsigned)W;
-        framed[i] = inside ? x[(map * H + row) * W + column] : (REAL)0;
+        framed[i] = inside ? x[(own.plane * H + row) * W + column] : (REAL)0;
     }
 }
 
@@ -461,7 +462,10 @@ extern "C" __global__ void add_parts(long long count, const REAL *__restrict__ p
     for (index_t i = first(); i < count; i += step()) {
         REAL sum = parts[i];
         for (int part = 1; part < splits; part++) sum += parts[part * count + i];
-        if (biased) sum += bias[i / plane % F];
+        if (biased) {
+            index_t map = over(i, plane);
+            sum += bias[map - over(map, F) * F];
+        }
         y[i] = relu && !(sum > 0 || isnan(sum)) ? (REAL)0 : sum;
     }
 }

@@ -57,18 +57,32 @@ extern "C" __global__ void find_outside(long long count, const int *switches, in
         if (switches[i] < 0 || switches[i] >= pixels) flag[0] = 1;
 }
 
-// x (N, C, H, W): a thread for each pixel adds y where the switch of a window over it names it, windows in row-major order.
-extern "C" __global__ void max_unpool(long long count, const REAL *y, const int *switches, REAL *x, WINDOW) {
+// x (N, C, H, W): a thread adds y where the switch of a window over its pixel names it, windows in row-major order. It does so
+// for `run` pixels one below the other, which share the windows across and what it takes to find them.
+extern "C" __global__ void max_unpool(long long count, const REAL *__restrict__ y, const int *__restrict__ switches,
+                                      REAL *__restrict__ x, int run, WINDOW) {
     for (index_t i = first(); i < count; i += step()) {
-        Pixel in = pixel_of(i, H, W);
-        Span down = windows_over(in.row + PH, KH, SH, OH), across = windows_over(in.col + PW, KW, SW, OW);
-        REAL sum = 0;
-        for (int u = down.first; u <= down.last; u++)
-            for (int v = across.first; v <= across.last; v++) {
-                index_t at = in.plane * (OH * OW) + u * OW + v;
-                if (switches[at] == in.row * W + in.col) sum += y[at];
+        Pixel at = pixel_of(i, (H + run - 1) / run, W);
+        const REAL *values = y + at.plane * (OH * OW);
+        const int *map = switches + at.plane * (OH * OW);
+        REAL *pixels = x + at.plane * (H * W);
+        Span across = windows_over(at.col + PW, KW, SW, OW);
+        for (int row = at.row * run; row < min((at.row + 1) * run, H); row++) {
+            Span down = windows_over(row + PH, KH, SH, OH);
+            int pixel = row * W + at.col;
+            REAL sum = 0;
+#pragma unroll 1
+            for (int u = down.first; u <= down.last; u++) {
+                const int *named = map + u * OW;
+                const REAL *value = values + u * OW;
+#pragma unroll 1
+                for (int v = across.first; v <= across.last; v += 2) {       // two at a time, mostly all that there are
+                    if (named[v] == pixel) sum += value[v];
+                    if (v < across.last && named[v + 1] == pixel) sum += value[v + 1];
+                }
             }
-        x[i] = sum;
+            pixels[pixel] = sum;
+        }
     }
 }
 

@@ -5,10 +5,11 @@
 extern "C" __global__ void prepare(long long count, const unsigned char *squares, const int *corners,
                                    const unsigned char *flips, const float *mean, REAL *x, int R, int size,
                                    int mean_image, int bgr, REAL scale) {
-    index_t pixels = (index_t)size * size;
     for (index_t i = first(); i < count; i += step()) {
-        index_t n = i / pixels, pixel = i % pixels, u = pixel / size, v = pixel % size;
-        index_t row = corners[2 * n] + u, column = corners[2 * n + 1] + (flips[n] ? size - 1 - v : v);
+        Pixel own = pixel_of(i, size, size);
+        index_t n = own.plane;
+        index_t row = (index_t)corners[2 * n] + own.row;
+        index_t column = (index_t)corners[2 * n + 1] + (flips[n] ? size - 1 - own.col : own.col);
         bool inside = row >= 0 && row < R && column >= 0 && column < R;
         for (int c = 0; c < 3; c++) {
             REAL value = 0;
@@ -18,7 +19,7 @@ extern "C" __global__ void prepare(long long count, const unsigned char *squares
                 float difference = colour - (mean_image ? mean[c * (index_t)R * R + place] : mean[c]);
                 value = (REAL)difference * scale;
             }
-            x[(n * 3 + c) * pixels + pixel] = value;
+            x[((n * 3 + c) * size + own.row) * size + own.col] = value;
         }
     }
 }

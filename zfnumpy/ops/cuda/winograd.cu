@@ -231,7 +231,7 @@ extern "C" __global__ void filters_to_points(long long count, const REAL *__rest
 {
     const int4 whole = {0, 0, 1, 1};
     for (index_t e = first(); e < count; e += step()) {
-        int k = e % K, row = e / K;
+        int k = (int)e % K, row = (int)e / K;
         const int *tap = taps + (row / F * (K / C) + k / C) * 9;
         const REAL *filter = w + (index_t)(row % F) * row_stride + (index_t)(k % C) * k_stride;
         REAL g[3][3];
@@ -247,7 +247,7 @@ extern "C" __global__ void points_to_filters(long long count, const REAL *__rest
                                              int area)
 {
     for (index_t e = first(); e < count; e += step()) {
-        int k = e % K, f = e / K, p = k / C;
+        int k = (int)e % K, f = (int)e / K, p = k / C;
         REAL g[3][3];
         take_points(du + e, count, __ldg((const int4 *)parts + p), g);
         REAL *filter = dw + ((index_t)f * C + k % C) * area;
