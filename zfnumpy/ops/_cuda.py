@@ -1,9 +1,10 @@
 """CUDA kernels: where their sources lie, how they are compiled, and how one is launched.
 
 A file of kernels is compiled by CuPy (NVRTC) when its first kernel is launched, once for each dtype, and stays in CuPy's
-cache on disk. The sources are plain CUDA C++ with `REAL` for the number type; `common.cuh` stands before each.
+cache on disk. The sources are plain CUDA C++ with `REAL` for the number type.
 """
 
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -18,9 +19,12 @@ INT_MAX = 2**31 - 1
 
 @cache
 def source(file):
-    """Return the CUDA source of a file of kernels, with what is common to all before it."""
-    folder = files(__package__) / "cuda"
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in ("common.cuh", f"{file}.cu"))
+    """Return the CUDA source of a file of kernels, with the files that it includes in their places."""
+    def text(name):
+        found = (files(__package__) / "cuda" / name).read_text(encoding="utf-8")
+        return re.sub(r'^#include "(.*)"$', lambda line: text(line[1]), found, flags=re.MULTILINE)
+
+    return text(f"{file}.cu")
 
 
 def options(dtype):

@@ -1,6 +1,5 @@
-// Put before every kernel file. REAL is float or double, given by the compiler's -DREAL=… (and
-// -DREAL_IS_FLOAT or -DREAL_IS_DOUBLE); indices into arrays are 64 bits
-// wide, for a batch of first-layer maps can hold more than 2^31 numbers.
+// What every file of kernels begins with. REAL is float or double, given by the compiler's -DREAL=… (and -DREAL_IS_FLOAT or
+// -DREAL_IS_DOUBLE). Indices into arrays are 64 bits wide, for a batch of first-layer maps can hold more than 2^31 numbers.
 
 typedef long long index_t;
 

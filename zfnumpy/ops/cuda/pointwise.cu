@@ -1,3 +1,5 @@
+#include "common.cuh"
+
 // What is done number by number (ReLU, bias, updates, dropout), contrast normalization, and sums over whole arrays.
 
 #define THREADS 256         // of every block here, as _cuda.THREADS has it

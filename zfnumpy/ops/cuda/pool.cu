@@ -1,3 +1,5 @@
+#include "common.cuh"
+
 // Windows over planes: columns of them, maxima with their switches, averages, and the ways back.
 //
 // One thread makes one number, threads side by side make pixels side by side. What goes back to the pixels is gathered:

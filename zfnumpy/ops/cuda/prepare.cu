@@ -1,3 +1,5 @@
+#include "common.cuh"
+
 // Pictures into what a network reads: crop, flip, channel order, mean and scale in one pass over the bytes.
 
 // One pixel of x (N, 3, size, size) a turn, in all three channels, whose bytes lie side by side. The arithmetic is the

@@ -1,3 +1,5 @@
+#include "common.cuh"
+
 // Windows of maps (shapes.Windows), for the projection of single units. A window p comes as a row of `places`, whose
 // numbers each kernel names; rows and columns may lie outside of the map, where everything counts as zero.
 

@@ -1,3 +1,5 @@
+#include "common.cuh"
+
 // Winograd's minimal filtering: a tile of 4×4 outputs of 3×3 taps by 36 multiplications instead of 144. These kernels take
 // tiles and filters to their values at 36 points and back; between them cuBLAS multiplies, a matrix product a point:
 //
