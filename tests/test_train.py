@@ -79,6 +79,20 @@ def before_step(run, act):
     return run
 
 
+def test_what_a_step_tells_is_read_before_it_goes_back(tmp_path, monkeypatch):
+    """A device is waited for at the loss; waited for after the update too, it would lie idle between the steps."""
+    def noted(what, function):
+        return lambda *args: done.append(what) or function(*args)
+
+    ops, done = zf.get_ops("numpy"), []
+    run = start(ops, tmp_path / "run", epochs=1)
+    monkeypatch.setattr(ops, "to_numpy", noted("read", ops.to_numpy))
+    monkeypatch.setattr(run.optimizer, "step", noted("updated", run.optimizer.step))
+    with train._Interrupts() as interrupts:
+        run._epoch(interrupts)
+    assert done == ["read", "updated"] * STEPS
+
+
 def stopped_at(run, epoch, place):
     """Have Ctrl-C come during one training step."""
     return before_step(run, lambda e, p, _: signal.raise_signal(signal.SIGINT) if (e, p) == (epoch, place) else None)
