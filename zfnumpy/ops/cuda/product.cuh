@@ -37,6 +37,7 @@ template <int TM_, int TN_, int VM, int VN> struct Full {
     }
 
     __device__ static REAL rounded(REAL x) { return x; }
+    __device__ static int crossed(int, int column) { return column; }
 
     __device__ void add(const REAL *a, const REAL *b)
     {
@@ -74,6 +75,8 @@ template <int TM_, int TN_, int VM, int VN> struct Full {
 #ifdef REAL_IS_FLOAT
 // On tensor cores, which round their operands to TF32 (10 bits after the point) and add in float32: eight warps, each
 // makes MT × 4 tiles of 16 × 8 by the instruction m16n8k8. Rows that end 8 banks further on are read without conflicts.
+// CROSSED, every other four of them have each four columns exchanged with the next four, so that neighbouring threads can
+// also store neighbouring k and seldom meet in one bank.
 #ifndef CUDA_ON_HOST
 __device__ inline float round_tf32(float x)
 {
@@ -97,7 +100,7 @@ __device__ inline void multiply_tf32(float (&c)[4], const unsigned (&a)[4], cons
 }
 #endif
 
-template <int MT> struct Tensor {
+template <int MT, bool CROSSED> struct Tensor {
     static const int TM = 32 * MT, TN = 128, TK = 16, LDA = TM + 8, LDB = TN + 8;
     float c[MT][4][4];
     int row, column, group, place;                         // of the warp's tiles; of the lane in them
@@ -116,6 +119,7 @@ template <int MT> struct Tensor {
     }
 
     __device__ static float rounded(float x) { return round_tf32(x); }
+    __device__ static int crossed(int k, int column) { return CROSSED ? column ^ (k & 4) : column; }
 
     __device__ void add(const float *a, const float *b)
     {
@@ -126,11 +130,13 @@ template <int MT> struct Tensor {
             for (int i = 0; i < MT; i++)
 #pragma unroll
                 for (int e = 0; e < 4; e++)
-                    x[i][e] = __float_as_uint(a[(k + place + e / 2 * 4) * LDA + row + i * 16 + group + e % 2 * 8]);
+                    x[i][e] = __float_as_uint(a[(k + place + e / 2 * 4) * LDA + row + i * 16 + e % 2 * 8
+                                                + crossed(e / 2 * 4, group)]);
 #pragma unroll
             for (int j = 0; j < 4; j++)
 #pragma unroll
-                for (int e = 0; e < 2; e++) y[j][e] = __float_as_uint(b[(k + place + e * 4) * LDB + column + j * 8 + group]);
+                for (int e = 0; e < 2; e++)
+                    y[j][e] = __float_as_uint(b[(k + place + e * 4) * LDB + column + j * 8 + crossed(e * 4, group)]);
 #pragma unroll
             for (int i = 0; i < MT; i++)
 #pragma unroll
@@ -156,7 +162,8 @@ template <int MT> struct Tensor {
 };
 #endif
 
-// The loop over K that both kernels share. A loader has `load()`, the next step's to registers, and `store(a, b)`, to shared memory.
+// The loop over K that both kernels share. A loader has `load()`, the next step's to registers, and
+// `store(a, b)`, to shared memory: number (k, column) of A at k * LDA + crossed(k, column), of B alike.
 template <class Multiply, class Loader> __device__ inline void product(Multiply &tile, Loader &loader, int steps, REAL *a, REAL *b)
 {
     const int A = Multiply::TK * Multiply::LDA, B = Multiply::TK * Multiply::LDB;
