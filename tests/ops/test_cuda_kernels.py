@@ -389,3 +389,9 @@ def test_no_two_families_of_operations_share_a_name():
         for name in vars(family).keys() - {"__module__", "__doc__", "__firstlineno__", "__static_attributes__"}:
             assert name not in owners, f"{name} is in {family.__name__} and in {owners[name]}"
             owners[name] = family.__name__
+
+
+@pytest.mark.parametrize("value", [2**31, -2**31])
+def test_a_number_too_large_for_a_kernel_is_refused(device_ops, value):
+    with pytest.raises(OverflowError, match=f"{value} does not fit into the 32 bits"):
+        device_ops._launch("pointwise", "relu", 1, 1, value, dtype="float32")
