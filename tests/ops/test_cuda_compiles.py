@@ -6,9 +6,11 @@ Compiled as CuPy does it, by NVRTC (pip install nvidia-cuda-nvrtc-cu12, or CUDA'
 import ctypes
 import ctypes.util
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from zfnumpy.ops import _cuda
 SPARED = 24          # bytes of spilled registers that pass
 CARDS = {"float32": (70, 75, 80, 86, 89, 90),     # compute capabilities, from V100 to H100; the sources tell apart only
          "float64": (70, 80, 90)}                 # those below and from 80, and that in float32
+COMBINATIONS = [(dtype, card) for dtype, cards in CARDS.items() for card in cards]
 SOURCES = sorted(path.stem for path in Path(_cuda.__file__).parent.glob("cuda/*.cu"))
 
 
@@ -94,14 +97,23 @@ def compiled(text, dtype, card):
     return well, "\n".join(told), memory
 
 
+@cache
+def everywhere(file):
+    """Begin to compile a file of kernels for every card, on all cores: {(dtype, card): future of what `compiled` gives}."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    found = {(dtype, card): pool.submit(compiled, _cuda.source(file), dtype, card) for dtype, card in COMBINATIONS}
+    pool.shutdown(wait=False)
+    return found
+
+
 def test_every_file_of_kernels_is_listed():
     assert sorted(_cuda.FILES) == sorted(SOURCES)
 
 
-@pytest.mark.parametrize(("dtype", "card"), [(dtype, card) for dtype, cards in CARDS.items() for card in cards])
+@pytest.mark.parametrize(("dtype", "card"), COMBINATIONS)
 @pytest.mark.parametrize("file", SOURCES)
 def test_it_compiles_without_a_word(file, dtype, card):
-    well, said, _ = compiled(_cuda.source(file), dtype, card)
+    well, said, _ = everywhere(file)[dtype, card].result()
     assert not said
     assert well
 
@@ -118,9 +130,8 @@ def in_memory(memory):
 @pytest.mark.parametrize("card", [80, 90])
 @pytest.mark.parametrize("file", SOURCES)
 def test_registers_suffice(file, card):
-    text = _cuda.source(file)
-    _, _, memory = compiled(text, "float32", card)
-    assert len(memory) >= text.count('extern "C" __global__'), "ptxas tells of every kernel"
+    _, _, memory = everywhere(file)["float32", card].result()
+    assert len(memory) >= _cuda.source(file).count('extern "C" __global__'), "ptxas tells of every kernel"
     assert not in_memory(memory)
 
 
