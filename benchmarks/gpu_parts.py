@@ -227,9 +227,8 @@ def data(bench):
                 take(x, which)
 
     sides = {"no loading": lambda: [stays() for _ in range(plan.batches)], "loading": lambda: epoch(False),
-             "loading alone": lambda: epoch(False, False)}
-    if hasattr(ops, "feeder"):
-        sides |= {"with feeder": lambda: epoch(True), "feeder alone": lambda: epoch(True, False)}
+             "loading alone": lambda: epoch(False, False), "with feeder": lambda: epoch(True),
+             "feeder alone": lambda: epoch(True, False)}
     with steps.kept(net):
         times = clock.turns(sides, min(2, plan.rounds), bench.wait)
     bench.found["data"][bench.mode] = {"batch": plan.batch,
