@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_winograd import tileable_axes
 
 from zfnumpy import get_ops
 from zfnumpy.ops import _cupy_winograd as winograd
@@ -98,12 +99,7 @@ def test_tiles_make_what_the_reference_makes(tiled, shape, dtype):
 @st.composite
 def convolutions(draw):
     """Draw convolutions that tiles can make: 3 to 6 taps at stride 1, 5 and 6 at stride 2."""
-    axes = []
-    for _ in range(2):
-        taps, stride = draw(st.sampled_from([(3, 1), (4, 1), (5, 1), (6, 1), (5, 2), (6, 2)]))
-        pad = draw(st.integers(0, 3))
-        axes.append((draw(st.integers(max(1, taps - 2 * pad), 19)), taps, stride, pad))
-    (H, KH, SH, PH), (W, KW, SW, PW) = axes
+    (H, KH, SH, PH), (W, KW, SW, PW) = draw(tileable_axes())
     groups, C, F = draw(st.sampled_from([1, 1, 2])), draw(st.integers(1, 5)), draw(st.integers(1, 5))
     return ((draw(st.integers(1, 5)), C * groups, H, W), (F * groups, C, KH, KW),
             {"stride": (SH, SW), "pad": (PH, PW), "groups": groups})

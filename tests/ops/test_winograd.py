@@ -47,13 +47,20 @@ def results(ops, x, w, b, dy, settings):
 
 
 @st.composite
-def convolutions(draw):
-    """Draw (x shape, weight shape, settings) of convolutions that tiles can make: 3 to 6 taps, strides 1 and 2."""
+def tileable_axes(draw):
+    """Draw two axes (size, taps, stride, pad) along which a convolution can go by tiles."""
     axes = []
     for _ in range(2):
         taps, stride = draw(st.sampled_from([(3, 1), (4, 1), (5, 1), (6, 1), (5, 2), (6, 2)]))
         pad = draw(st.integers(0, 3))
         axes.append((draw(st.integers(max(1, taps - 2 * pad), 19)), taps, stride, pad))
+    return axes
+
+
+@st.composite
+def convolutions(draw):
+    """Draw (x shape, weight shape, settings) of convolutions that tiles can make: 3 to 6 taps, strides 1 and 2."""
+    axes = draw(tileable_axes())
     if draw(st.booleans()):
         axes = [(axes[0][0], 3, 1, 1)] * 2                               # the kind whose images share their padding
     (H, KH, SH, PH), (W, KW, SW, PW) = axes

@@ -173,8 +173,8 @@ def _phases(size, K, S, P):
 
 def _reach(phases, out):
     """Return how far the phases read before the first of `out` rows, and beyond the last."""
-    return (max(0, *(len(p.taps) - 1 - p.start for p in phases), 0),
-            max(0, *(p.start + p.count - out for p in phases), 0))
+    return (max([0, *(len(p.taps) - 1 - p.start for p in phases)]),
+            max([0, *(p.start + p.count - out for p in phases)]))
 
 
 def _phase_taps(M, C, KH, KW, rows, columns, H, W):

@@ -10,6 +10,8 @@ __device__ inline index_t step() { return (index_t)gridDim.x * blockDim.x; }
 // The sizes of a sliding window (shapes.Window), in this order wherever a kernel takes one.
 #define WINDOW int N, int C, int H, int W, int KH, int KW, int SH, int SW, int PH, int PW, int OH, int OW
 
+#define THREADS 256         // of a block where a kernel counts on it, as _cuda.THREADS has it
+
 // i / n of an i that is not negative: in 32 bits where i fits, which is several times as quick.
 __device__ inline index_t over(index_t i, int n) {
     return i >> 32 ? i / n : (index_t)((unsigned)i / (unsigned)n);
@@ -20,6 +22,12 @@ struct Pixel { index_t plane; int row, col; };
 __device__ inline Pixel pixel_of(index_t i, int H, int W) {
     index_t line = over(i, W), plane = over(line, H);
     return {plane, (int)(line - plane * H), (int)(i - line * W)};
+}
+
+// Which of F maps, in an array (..., F, pixels), holds its number i.
+__device__ inline int map_of(index_t i, int F, int pixels) {
+    index_t map = over(i, pixels);
+    return (int)(map - over(map, F) * F);
 }
 
 // max(v, 0), and NaN stays NaN, as NumPy has it.

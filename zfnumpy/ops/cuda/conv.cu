@@ -73,7 +73,7 @@ struct Maps {                                              // where the product 
 #pragma unroll
         for (int j = 0; j < V; j++) {
             values.v[j] += more;
-            if (relu && !(values.v[j] > 0 || isnan(values.v[j]))) values.v[j] = 0;
+            if (relu) values.v[j] = rectified(values.v[j]);
         }
         index_t row = (index_t)m * plane, at = columns.at[0] + row;
         if (columns.at[0] >= 0 && columns.at[V - 1] == columns.at[0] + V - 1 && at % V == 0) {
@@ -294,10 +294,7 @@ extern "C" __global__ void add_parts(long long count, const REAL *__restrict__ p
     for (index_t i = first(); i < count; i += step()) {
         REAL sum = parts[i];
         for (int part = 1; part < splits; part++) sum += parts[part * count + i];
-        if (biased) {
-            index_t map = over(i, plane);
-            sum += bias[map - over(map, F) * F];
-        }
-        y[i] = relu && !(sum > 0 || isnan(sum)) ? (REAL)0 : sum;
+        if (biased) sum += bias[map_of(i, F, plane)];
+        y[i] = relu ? rectified(sum) : sum;
     }
 }

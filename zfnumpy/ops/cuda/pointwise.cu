@@ -2,7 +2,6 @@
 
 // What is done number by number (ReLU, bias, updates, dropout), contrast normalization, and sums over whole arrays.
 
-#define THREADS 256         // of every block here, as _cuda.THREADS has it
 #define RING 8              // channels that the gradient of contrast normalization keeps at hand; a power of two
 
 extern "C" __global__ void relu(long long count, const REAL *x, REAL *y) {
@@ -23,10 +22,7 @@ extern "C" __global__ void relu_backward(long long count, const REAL *r, const R
 extern "C" __global__ void bias_relu(long long count, REAL *y, const REAL *bias, int F, int pixels, int biased, int relu) {
     for (index_t i = first(); i < count; i += step()) {
         REAL value = y[i];
-        if (biased) {
-            index_t map = over(i, pixels);
-            value += bias[map - over(map, F) * F];
-        }
+        if (biased) value += bias[map_of(i, F, pixels)];
         y[i] = relu ? rectified(value) : value;
     }
 }

@@ -5,7 +5,6 @@
 // put into shared memory, and then puts them there too: two buffers, so that loading hides behind multiplying and one
 // barrier a step is enough.
 
-#define THREADS 256
 #ifdef REAL_IS_DOUBLE
 #define BLOCKS 1             // at once on a multiprocessor: what its registers are shared out among
 #else

@@ -217,7 +217,7 @@ extern "C" __global__ void points_to_maps(long long count, const REAL *__restric
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 REAL value = tile[i][j] + more;
-                if (relu && !(value > 0 || isnan(value))) value = 0;
+                if (relu) value = rectified(value);
                 if (pixels.inside(i, j)) y[pixels.at(i, j)] = value;
             }
     }
