@@ -19,19 +19,20 @@ FLOORS = {
     "layers.*": 2, "loss": 2,
     "graph": 3, "receptive": 3, "network": 3, "optim": 3, "checkpoint": 3, "data.*": 3,
     "models": 4, "evaluate": 4, "estimate": 4, "train": 4, "visualize.*": 4,
-    "plots": 5, "report": 5, "experiments.*": 5, "grading.*": 5, "cli.*": 5, "__main__": 5,
+    "plots.*": 5, "report.*": 5, "experiments.*": 5, "grading.*": 5, "cli.*": 5, "__main__": 5,
 }
 # What may be imported on the same floor: a package's modules one another, and besides:
 SIDEWAYS = {
     "shapes": {"errors"}, "gradcheck": {"errors"}, "paths": {"errors"},
     "network": {"receptive", "graph"}, "receptive": {"graph"}, "checkpoint": {"network", "data.*"},
     "models": set(), "train": {"evaluate"},
-    "report": {"plots"}, "experiments.*": {"plots", "report"}, "grading.*": {"plots"},
-    "cli.*": {"plots", "report", "experiments.*", "grading.*"}, "__main__": {"cli.*"},
+    "report.*": {"plots.*"}, "experiments.*": {"plots.*", "report.*"}, "grading.*": {"plots.*"},
+    "cli.*": {"plots.*", "report.*", "experiments.*", "grading.*"}, "__main__": {"cli.*"},
 }
-ONLY = {"matplotlib": {"plots"}, "cupy": {"ops.cupy_ops"}, "numba": {"ops.*"}, "llvmlite": {"ops.*"},
-        "safetensors": {"checkpoint"}}
-FORBIDDEN = {"torch", "torchvision", "tensorflow", "jax", "keras", "onnxruntime", "scipy", "sklearn", "skimage", "cv2",
+ONLY = {"matplotlib": {"plots.*"}, "cupy": {"ops.cupy_ops"}, "numba": {"ops.*"}, "llvmlite": {"ops.*"},
+        "safetensors": {"checkpoint"}, "cv2": {"visualize.segment"}, "sklearn": {"visualize.embedding"},
+        "jinja2": {"report.*"}}
+FORBIDDEN = {"torch", "torchvision", "tensorflow", "jax", "keras", "onnxruntime", "scipy", "skimage",
              "pandas", "pickle"}
 # __init__ files that define something, and what: everything else only hands names on.
 DEFINES = {"": {"__getattr__", "__dir__"}, "ops": {"get_ops"}, "data": {"__getattr__", "__dir__"}}

@@ -604,3 +604,28 @@ def test_a_tape_that_ends_below_says_so():
     tape = net.tape_to("conv1_2", np.ones((1, 3, 64, 64), np.float32))
     with pytest.raises(NodeError, match=r"this tape ends at .*, below fc"):
         net.backward(np.zeros((1, 10), np.float32), tape)
+
+
+def test_a_copy_is_a_network_of_its_own():
+    net = Network(inception(), (3, 12, 12), NUMPY, seed=1)
+    net.freeze("stem")
+    x = np.random.default_rng(0).standard_normal((2, 3, 12, 12)).astype(np.float32)
+    other, scores = net.copy(), net.scores(x)
+    np.testing.assert_array_equal(other.scores(x), scores)
+    assert (list(other.nodes), other.frozen, str(other)) == (list(net.nodes), net.frozen, str(net))
+    for name in other.params:
+        other.params[name][...] = 0
+    np.testing.assert_array_equal(net.scores(x), scores)
+    assert not other.scores(x).any()
+
+
+def test_the_nodes_that_lead_to_a_node_make_a_network_up_to_it():
+    net = Network(inception(), (3, 12, 12), NUMPY, seed=1)
+    nodes = net.nodes_to("relu_three")
+    assert [name for name, _, _ in nodes] == ["stem", "relu0", "norm0", "three_in", "relu_in", "three", "relu_three"]
+    assert all(layer is not net.nodes[name].layer and layer.describe() == net.nodes[name].layer.describe()
+               for name, layer, _ in nodes)
+    part = Network(nodes, (3, 12, 12), NUMPY)
+    assert part.shapes["relu_three"] == net.shapes["relu_three"]
+    with pytest.raises(NodeError, match="has no layer 'five'"):
+        net.nodes_to("five")

@@ -8,10 +8,11 @@ import stat
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from zfnumpy.errors import ZFNumpyError
-from zfnumpy.paths import cache_folder, free_bytes, writable_folder, written_whole
+from zfnumpy.paths import cache_folder, free_bytes, save_result, writable_folder, written_whole
 
 
 def test_a_file_appears_when_its_block_ends(tmp_path):
@@ -123,3 +124,16 @@ def test_free_bytes_of_a_folder_that_does_not_exist_yet(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or SimpleNamespace(free=5))
     assert free_bytes(tmp_path / "not" / "yet") == 5
     assert asked == [tmp_path]
+
+
+def test_a_result_is_its_arrays_and_what_is_told_of_them(tmp_path):
+    about = {"layer": "conv1", "count": np.int64(3), "of": np.float32(0.5), "list": np.arange(2), "name": "Ænima"}
+    arrays, text = save_result(tmp_path / "new", "found", {"a": np.eye(2), "nothing": None}, about)
+    with np.load(arrays) as file:
+        assert file.files == ["a"]
+        assert (file["a"] == np.eye(2)).all()
+    assert json.loads(text.read_text(encoding="utf-8")) == {"layer": "conv1", "count": 3, "of": 0.5, "list": [0, 1],
+                                                            "name": "Ænima"}
+    with pytest.raises(TypeError, match="JSON holds no set"):
+        save_result(tmp_path, "found", {}, {"a": set()})
+    assert json.loads((tmp_path / "new" / "found.json").read_text(encoding="utf-8"))["count"] == 3

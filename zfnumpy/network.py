@@ -251,6 +251,24 @@ class Network:
             raise NodeError(f"{self.name} has no layer {name!r}; it has {', '.join(self.nodes)}")
         return self.nodes[name]
 
+    def nodes_to(self, name):
+        """Return the nodes that lead to `name`, itself last, as [(name, fresh layer, inputs)]: for a new network."""
+        needed, order = {self.node(name).name}, list(self.nodes.values())
+        for node in reversed(order):
+            if node.name in needed:
+                needed.update(node.inputs)
+        return [(node.name, node.layer.fresh(), node.inputs) for node in order if node.name in needed]
+
+    def copy(self):
+        """Return a network of its own with the same nodes, weights and settings: what is done to one spares the other."""
+        other = Network(self.nodes_to(self.output), self.input_shape, self.ops, 0, self.dtype, self.init, self.name,
+                        self.preprocessing, self.classes)
+        for name, value in self.params.items():
+            other.params[name] = value
+        other.rng.bit_generator.state = self.rng.bit_generator.state
+        other.frozen = self.frozen
+        return other
+
     def freeze(self, names):
         """Train every node but these from now on; NodeError for a name without parameters."""
         names = [names] if isinstance(names, str) else list(names)

@@ -1,10 +1,13 @@
 """Where files go: the user's cache folder, and files that are either written whole or not at all."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+import numpy as np
 
 from .errors import ZFNumpyError
 
@@ -55,6 +58,26 @@ def writable_folder(path):
     except OSError as error:
         raise ZFNumpyError(f"cannot write to the folder {path}: {error.strerror or error}; choose another") from error
     return path
+
+
+def save_result(folder, name, arrays, about):
+    """Write a result into `folder`: its arrays as <name>.npz, all that JSON can hold of `about` as <name>.json.
+
+    arrays: {name: array}, None left out. Returns the two paths.
+    """
+    folder = writable_folder(folder)
+    with written_whole(folder / f"{name}.npz") as path:
+        np.savez_compressed(path, **{key: value for key, value in arrays.items() if value is not None})
+    with written_whole(folder / f"{name}.json") as path:
+        path.write_text(json.dumps(about, indent=1, ensure_ascii=False, default=_plain), encoding="utf-8")
+    return folder / f"{name}.npz", folder / f"{name}.json"
+
+
+def _plain(value):
+    """Return NumPy's numbers and arrays as JSON knows them."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"JSON holds no {type(value).__name__}")
 
 
 def free_bytes(path):

@@ -27,7 +27,7 @@ from zfnumpy.evaluate import evaluate
 
 CLASSES = ["blue", "green", "red"]
 QUICK = ["--model", "tiny_vgg", "--batch-size", "8", "--lr", "0.01", "--no-estimate"]
-COMMANDS = ["demo", "train", "evaluate", "predict", "project", "figure2", "info", "compile"]
+COMMANDS = ["demo", "train", "evaluate", "predict", "project", "figure2", "info", "see", "compile"]
 
 
 def draw(folder, classes=CLASSES, count=8):
@@ -508,19 +508,24 @@ def test_a_reader_that_has_gone_is_no_error():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def subparsers():
-    action, = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
-    return action.choices
+def subparsers(of=None, before=""):
+    """Every command's parser by name, those of a group as "see filters"."""
+    found = {}
+    for action in (of or parser())._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, sub in action.choices.items():
+                found |= subparsers(sub, f"{before}{name} ") or {before + name: sub}
+    return found
 
 
 def test_all_commands_are_tested_here():
-    assert list(subparsers()) == COMMANDS
+    assert list(dict.fromkeys(name.split()[0] for name in subparsers())) == COMMANDS
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", list(subparsers()))
 def test_help_has_an_example_that_can_be_typed(command, capsys):
     with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
     example = re.search(r"^example: zfnumpy (.*)$", text, re.MULTILINE)[1]

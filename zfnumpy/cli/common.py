@@ -3,6 +3,7 @@
 import argparse
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -89,6 +90,71 @@ def _split_as_in_training(args, about):
     for name, otherwise in (("val_fraction", 0.1), ("seed", 0)):
         if getattr(args, name, 0) is None:
             setattr(args, name, about.get(name, otherwise))
+
+
+class Picture(NamedTuple):
+    """A picture to look at: its name, pixels (H, W, 3) uint8, true class among the network's (None: unknown), and its
+    place in the data set it is from (None: a file)."""
+
+    name: str
+    pixels: np.ndarray
+    label: int | None = None
+    index: int | None = None
+
+
+def add_pictures(sub):
+    """Add the arguments that name pictures: files, or some of a data set."""
+    sub.add_argument("images", nargs="*", metavar="IMAGE", help="picture files")
+    sub.add_argument("--data", help='or a data set as for train, or "sketches"; its validation part')
+    sub.add_argument("--pick", metavar="I,J", help="which pictures of --data, counted from 0 (default: the first six)")
+    sub.add_argument("--val-fraction", type=float, help="of a plain folder of classes (default: as in training)")
+    sub.add_argument("--seed", type=whole(0), help="of that split (default: as in training)")
+
+
+def open_pictures(args, net):
+    """Return ([Picture], data set or None, skipped) of the arguments of `add_pictures`, once `open_network` gave `net`.
+
+    A data set's classes are those of the network, as far as they have the same names. DataError where no picture is
+    named, or none can be read.
+    """
+    if bool(args.images) == bool(args.data):
+        raise DataError("name picture files, or a data set with --data" + (", not both" if args.images else ""))
+    if args.images:
+        if args.pick:
+            raise DataError("--pick chooses from --data; leave it out where picture files are named")
+        found, skipped = pictures_of(args.images, bar(len(args.images), "reading", "img"))
+        return [Picture(path, pixels) for path, pixels in found], None, skipped
+    _split_as_in_training(args, {})
+    part = open_data(args.data, args.val_fraction, args.seed)[1]
+    known = {name: k for k, name in enumerate(net.classes or ())}
+    try:
+        picked = range(min(6, len(part))) if args.pick is None else [int(i) for i in args.pick.split(",")]
+    except ValueError:
+        raise DataError(f"--pick takes whole numbers, as 0,5,9; got {args.pick!r}") from None
+    found, skipped = [], []
+    for i in picked:
+        if not 0 <= i < len(part):
+            raise DataError(f"--pick {i}: {args.data} has {len(part)} validation pictures, 0 to {len(part) - 1}")
+        try:
+            found.append(Picture(part.name(i), part.image(i), known.get(part.classes[part.labels[i]]), i))
+        except DataError as error:
+            skipped.append((part.name(i), str(error)))
+    if not found:
+        raise DataError(f"none of {len(skipped)} pictures could be read; the first: {skipped[0][1]}")
+    return found, part, skipped
+
+
+def class_of(net, text):
+    """Return the class that a name or a number stands for, None for None; NodeError where the network has none such."""
+    if text is None:
+        return None
+    names = class_names(net)
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and int(text) < len(names):
+        return int(text)
+    some = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
+    raise NodeError(f"{net.name} has no class {text!r}; it has {len(names)}, by name or as 0 to {len(names) - 1}: {some}")
 
 
 def read_classes(path, count):

@@ -9,7 +9,7 @@ import sys
 
 from .. import __version__
 from ..errors import ZFNumpyError
-from . import kernels, looking, training
+from . import kernels, looking, see, training
 from .common import whole
 
 DESCRIPTION = "Train a ZFNet and look inside it with the deconvnet, without any framework."
@@ -26,7 +26,7 @@ def parser():
     """Return the parser of all commands."""
     top = _Parser(prog="zfnumpy", description=DESCRIPTION)
     top.add_argument("--version", action="version", version=f"zfnumpy {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--backend", default="auto", choices=("numpy", "numba", "cupy", "auto"),
                         help="where to compute; auto takes a GPU if CuPy finds one, else numba (default: auto)")
@@ -37,16 +37,32 @@ def parser():
                         "faster, and three digits instead of seven")
     common.add_argument("--debug", action="store_true", help="show a traceback instead of one line when something fails")
 
-    def command(name, run, text, example):
-        sub = commands.add_parser(name, parents=[common], help=text[0].lower() + text[1:].rstrip("."), description=text,
-                                  epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter)
-        sub.set_defaults(run=run)
-        return sub
+    def adding(to, before=""):
+        """Return what adds a command to the group `to`: command(name, run, text, example) -> its parser."""
 
+        def command(name, run, text, example):
+            sub = to.add_parser(name, parents=[common], help=_summary(text), description=text,
+                                epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter)
+            sub.set_defaults(run=run, command=before + name)
+            return sub
+
+        return command
+
+    def group(name, text, word):
+        """Add a command that is a group of commands, each named by a `word`, and return what adds these."""
+        sub = commands.add_parser(name, help=_summary(text), description=text)
+        return adding(sub.add_subparsers(metavar=word, required=True, parser_class=_Parser), f"{name} ")
+
+    command = adding(commands)
     training.add_commands(command)
     looking.add_commands(command)
+    see.add_commands(group)
     kernels.add_commands(command)
     return top
+
+
+def _summary(text):
+    return text[0].lower() + text[1:].rstrip(".")
 
 
 def main(argv=None):

@@ -62,6 +62,10 @@ class Layer:
         """Return (size, stride, pad) as pairs where the layer looks through a window, else None."""
         return
 
+    def fresh(self):
+        """Return a new layer of the same settings, for another network: without parameters."""
+        return type(self)(**{name: getattr(self, name) for name in self.settings})
+
     def describe(self):
         """Return the layer and its settings as one would write them."""
         values = {name: getattr(self, name) for name in self.settings}

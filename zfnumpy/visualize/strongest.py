@@ -3,14 +3,12 @@
 One pass over the data finds them, holding only the best so far; a second pass over just the images found projects them.
 """
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
-from ..paths import writable_folder, written_whole
+from ..paths import save_result
 from .project import lay, project_boxes, strongest_units
 
 
@@ -37,16 +35,12 @@ class Strongest:
 
     def save(self, folder):
         """Write strongest_<layer>.npz (arrays) and .json (layer, rule, and the units of every map) into `folder`."""
-        folder = writable_folder(folder)
         arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        with written_whole(folder / f"strongest_{self.layer}.npz") as path:
-            np.savez_compressed(path, **arrays)
         about = {"layer": self.layer, "rule": self.rule,
                  "maps": [[{"image": int(i), "row": int(r), "col": int(c), "value": float(v)}
                            for i, r, c, v in zip(*each) if i >= 0]
                           for each in zip(self.images, self.rows, self.cols, self.values)]}
-        with written_whole(folder / f"strongest_{self.layer}.json") as path:
-            Path(path).write_text(json.dumps(about))
+        save_result(folder, f"strongest_{self.layer}", arrays, about)
 
 
 def find_strongest(net, batches, layers, top=9):

@@ -1,24 +1,20 @@
-"""What draws: contact sheets pixel by pixel, curves and matrices with matplotlib.
+"""Contact sheets, pixel by pixel.
 
 Sheets take arrays, never networks. A reconstruction is shown with zero in middle grey, as the paper does, scaled by
 its own 99.8th percentile of magnitude, so that one hot pixel does not leave the rest flat.
 """
 
-import warnings
-from itertools import pairwise
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .errors import ShapeError
-from .paths import written_whole
+from ..errors import ShapeError
+from ..paths import written_whole
 
 PAPER = (255, 255, 255)
 OUTSIDE = (238, 241, 246)        # where a receptive field leaves its image: neither white nor a reconstruction's grey
 FRAME = (214, 218, 224)          # between tiles of one map
 INK = (40, 44, 52)
 MUTED = (110, 116, 126)
-BLUE, ORANGE = "#1f6fb4", "#d9681d"      # told apart by every kind of colour vision
 
 
 def signed(r, percentile=99.8):
@@ -125,62 +121,3 @@ def save_picture(path, picture):
     """Write a picture uint8 (H, W, 3) as PNG, whole or not at all."""
     with written_whole(path) as beside:
         Image.fromarray(picture).save(beside, format="PNG")
-
-
-def save_curves(path, history):
-    """Draw loss and error by epoch from a run's history (train.Run.go), training and validation, as PNG."""
-    epochs = [line["epoch"] for line in history]
-    figure = _figure(10, 4)
-    left, right = figure.subplots(1, 2)
-    for axes, train, val, name in ((left, [h["loss"] for h in history], [h["val_loss"] for h in history], "loss"),
-                                   (right, [100 * (1 - h["top1"]) for h in history],
-                                    [100 * (1 - h["val_top1"]) for h in history], "top-1 error, %")):
-        axes.plot(epochs, train, color=BLUE, marker="o", markersize=3, label="training (augmented, dropout on)")
-        axes.plot(epochs, val, color=ORANGE, marker="s", markersize=3, label="validation")
-        axes.set(xlabel="epoch", ylabel=name)
-        axes.set_ylim(bottom=0)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        for before, line in pairwise(history):
-            if line["lr"] < before["lr"]:
-                axes.axvline(line["epoch"] - 0.5, color="0.55", linestyle=":", linewidth=1)
-    left.legend(frameon=False)
-    best = max(history, key=lambda h: h["val_top1"])
-    right.set_title(f"best validation top-1 {best['val_top1']:.1%}, epoch {best['epoch']}", fontsize=10)
-    _save(figure, path)
-
-
-def save_confusion(path, found):
-    """Draw an Evaluation's confusion matrix, each row as shares of its class, as PNG."""
-    K = len(found.classes)
-    shares = found.confusion / np.maximum(found.confusion.sum(axis=1, keepdims=True), 1)
-    side = min(4 + 0.32 * K, 16)
-    figure = _figure(side + 1, side)
-    axes = figure.subplots()
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    if K <= 60:
-        names = [name.encode(errors="replace").decode() for name in found.classes]
-        names = [name if len(name) <= 30 else name[:29] + "…" for name in names]
-        axes.set_xticks(range(K), names, rotation=90, parse_math=False)          # a $ in a class name is a $
-        axes.set_yticks(range(K), names, parse_math=False)
-    if K <= 20:
-        for i, j in np.ndindex(K, K):
-            if found.confusion[i, j]:
-                axes.text(j, i, found.confusion[i, j], ha="center", va="center", fontsize=8,
-                          color="black" if shares[i, j] > 0.5 else "white")
-    axes.set(xlabel="predicted", ylabel="true", title=f"top-1 {found.top1:.1%} of {found.count} images")
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
-    _save(figure, path)
-
-
-def _figure(width, height):
-    from matplotlib.figure import Figure  # no pyplot: no global state, no window, and only when a figure is drawn
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure, path):
-    with written_whole(path) as beside, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")                    # class names in other scripts show as boxes
-        figure.savefig(beside, dpi=110)

@@ -1,0 +1,12 @@
+"""The command `see` and its kinds."""
+
+from . import basics
+
+KINDS = (basics,)
+
+
+def add_commands(group):
+    """Add `see`; group(name, text, word) makes a command of commands and returns what adds each."""
+    what = group("see", "Look into a network, in one of many ways.", "WHAT")
+    for module in KINDS:
+        module.add_commands(what)

@@ -1,0 +1,1 @@
+"""The report: one HTML page that shows a network from all sides."""
