@@ -100,6 +100,8 @@ class _Matched(DataSet):
     def __init__(self, inner, labels, classes):
         self._inner, self.labels, self.classes, self.skipped = inner, labels, classes, []
         self.image, self.name = inner.image, inner.name
+        if hasattr(inner, "boxes"):
+            self.boxes = inner.boxes
 
     def subset(self, indices):
         return _Matched(self._inner.subset(indices), np.atleast_1d(self.labels[indices]), self.classes)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from .errors import NodeError, ShapeError
-from .layers import Layer
+from .layers import Concatenate, Conv2d, Layer, ReLU
 
 INPUT = "input"
 
@@ -75,3 +75,17 @@ def named_nodes(nodes):
     if not found:
         raise NodeError("a network needs at least one node")
     return found
+
+
+def last_maps(net):
+    """Return the last node of a network that makes maps (C, H, W) of its own, before a pool or an average shrinks them.
+
+    That is a convolution, the ReLU after it, or what joins branches; the last of more than one place if there is one.
+    NodeError where the network has no convolution.
+    """
+    making = [name for name, node in net.nodes.items()
+              if isinstance(node.layer, (Conv2d, ReLU, Concatenate)) and len(net.shapes[name]) == 3]
+    large = [name for name in making if max(net.shapes[name][1:]) > 1]
+    if not making:
+        raise NodeError(f"{net.name} has no maps (C, H, W), only features: it has {', '.join(net.nodes)}")
+    return (large or making)[-1]

@@ -180,21 +180,22 @@ class Network:
 
     # ---- backward ---------------------------------------------------------------------------------------------------
 
-    def sweep(self, start, r, step):
-        """Carry r from the output of node `start` down to the image; step(node, r) takes it below one node.
+    def sweep(self, start, r, step, end=INPUT):
+        """Carry r from the output of node `start` down to the image, or to the output of node `end`; step(node, r) takes
+        it below one node.
 
         A step returns what arrives at the node's input, or a tuple for several inputs, or None to stop there. What
-        reaches one node by several ways adds up. Returns what arrives at the image, None if nothing does.
+        reaches one node by several ways adds up. Returns what arrives at the end, None if nothing does.
         """
-        arriving, below = {start: r}, list(self.nodes)
-        for name in reversed(below[:below.index(start) + 1]):
+        arriving, order = {start: r}, [INPUT, *self.nodes]
+        for name in reversed(order[order.index(end) + 1:order.index(start) + 1]):     # all that reads `end` lies in between
             if name not in arriving:
                 continue
             parts = step(self.nodes[name], arriving.pop(name))
             for source, part in zip(self.nodes[name].inputs, parts if isinstance(parts, tuple) else (parts,)):
                 if part is not None:
                     arriving[source] = arriving[source] + part if source in arriving else part
-        return arriving.get(INPUT)
+        return arriving.get(end)
 
     def backward(self, dscores, tape, keep_tape=True):
         """Return {"conv1.weight": gradient, …} for the gradient of the loss by the scores, dscores (N, K).
@@ -229,19 +230,25 @@ class Network:
         self.sweep(self.output, dscores, step)
         return {name: grads[name] for name in self.params if name in grads}
 
-    def project(self, start, r, tape, rule="deconvnet"):
+    def project(self, start, r, tape, rule="deconvnet", end=INPUT):
         """Carry r, shaped like the output of node `start`, down to the pixels by a rule: (N, C, H, W).
 
         r may be Boxes instead (layers.boxes), windows of many units in the images of the tape: then so is the result.
+        `end` names a node to stop at: what comes back is shaped like its output, and with the rule "gradient" it is the
+        gradient by that output. NodeError where `end` does not lead to `start`.
         """
+        if end != INPUT and self.node(end).name not in self._below(start):
+            raise NodeError(f"{end} does not lead to {start}, so nothing comes down to it from there")
 
         def step(node, r):
             cache = tape.cache(node.name)
+            if end in node.inputs and end in self._masked_above:         # the pool's mask is that of the ReLU, below which
+                cache = (*cache[:2], None)                               # we do not go
             if node.name == start and start in self._masked_above and rule != "deconvnet":    # the mask's pool is above
                 cache = self.value(start, tape)
             return (node.layer.project_boxes if isinstance(r, Boxes) else node.layer.project)(r, cache, rule)
 
-        return self.sweep(start, r, step)
+        return self.sweep(start, r, step, end)
 
     # ---- parts ------------------------------------------------------------------------------------------------------
 
@@ -253,11 +260,16 @@ class Network:
 
     def nodes_to(self, name):
         """Return the nodes that lead to `name`, itself last, as [(name, fresh layer, inputs)]: for a new network."""
-        needed, order = {self.node(name).name}, list(self.nodes.values())
-        for node in reversed(order):
+        needed = self._below(name)
+        return [(node.name, node.layer.fresh(), node.inputs) for node in self.nodes.values() if node.name in needed]
+
+    def _below(self, name):
+        """Return the names of all that leads to a node, itself included."""
+        needed = {self.node(name).name}
+        for node in reversed(self.nodes.values()):
             if node.name in needed:
                 needed.update(node.inputs)
-        return [(node.name, node.layer.fresh(), node.inputs) for node in order if node.name in needed]
+        return needed
 
     def copy(self):
         """Return a network of its own with the same nodes, weights and settings: what is done to one spares the other."""

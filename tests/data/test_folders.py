@@ -163,7 +163,7 @@ def test_tiny_imagenet(tiny):
     assert train.classes == val.classes == ["fish", "crane (n01)", "crane (n02)"]
     assert train.labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3
     assert train.boxes.dtype == np.float32
-    np.testing.assert_array_equal(train.boxes[:3], [[1, 2, 3, 0], [0, 0, 7, 5], [np.nan] * 4])
+    np.testing.assert_array_equal(train.boxes[:3], [[1, 2, 4, 1], [0, 0, 8, 6], [np.nan] * 4])    # half-open
     assert val.labels.tolist() == [0, 1, 2, 0, 1, 2]
     np.testing.assert_array_equal(val.boxes[:, 0], np.arange(6))
     np.testing.assert_array_equal(val.image(5), load_image(tiny / "val/images/val_5.JPEG"))

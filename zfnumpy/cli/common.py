@@ -14,7 +14,7 @@ from ..layers import Conv2d
 from ..ops import get_ops
 from ..train import BEST, LAST
 
-MODELS = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg", "squeezenet1_1")
+MODELS = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg", "squeezenet1_1", "zfnet_mini_gap", "alexnet_gap", "googlenet_gap")
 SKETCHES = 7000                     # how many are drawn where nobody says
 
 
@@ -39,7 +39,8 @@ def ops_of(args):
 
 def add_network(sub):
     """Add the arguments that name a trained network."""
-    sub.add_argument("checkpoint", help="a checkpoint, a run's folder (its best one), or with --model a plain weight file")
+    sub.add_argument("checkpoint", help="a checkpoint, a run's folder (its best one), with --model a plain weight "
+                     f"file, or the network that comes with the package, {models.EMBEDDED[0]}")
     sub.add_argument("--model", choices=MODELS, help="the architecture that a plain weight file belongs to")
     sub.add_argument("--classes", metavar="FILE", help="class names, one a line (the last column where there are tabs)")
 
@@ -47,6 +48,8 @@ def add_network(sub):
 def open_network(args):
     """Return the network that the arguments of `add_network` name."""
     path, ops = Path(args.checkpoint), ops_of(args)
+    if args.checkpoint in models.EMBEDDED and not path.exists():
+        path = models.embedded(args.checkpoint)
     if path.is_dir():                                        # a run that has not ended its first epoch has no best yet
         path = path / (BEST if (path / BEST).exists() else LAST)
     if args.model:

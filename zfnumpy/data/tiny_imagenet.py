@@ -16,8 +16,8 @@ class TinyImageNet(ImageFiles):
     """Tiny-ImageNet's own layout below `root`: wnids.txt, words.txt, train/<wnid>/images and val/images.
 
     The order of the classes is that of wnids.txt; `wnids` keeps it, and `classes` are the first words of words.txt,
-    with the wnid behind a word that two classes share. `boxes` (N, 4) float32 are x0, y0, x1, y1 in pixels, NaN where
-    the set gives none. Pictures that are listed but missing stand in `skipped`. Raises DataError, with file and line,
+    with the wnid behind a word that two classes share. `boxes` (N, 4) float32 are x0, y0, x1, y1 in pixels, half-open, NaN
+    where the set gives none (its own files name the last column and row inside the box, one less). Pictures that are listed but missing stand in `skipped`. Raises DataError, with file and line,
     for a list that cannot be read.
     """
 
@@ -98,7 +98,8 @@ def _box(numbers, path, line):
         box = (np.nan,)
     if not np.isfinite(box).all():
         raise DataError(f"{path}, line {line}: the box must be four numbers, got {' '.join(numbers)!r}")
-    return box
+    x0, y0, x1, y1 = box
+    return x0, y0, x1 + 1, y1 + 1
 
 
 def _read_wnids(path):

@@ -81,6 +81,20 @@ class Preprocessing:
         """Write the prepared centre crop of one picture (H, W, 3) uint8 into `out` (3, crop, crop) float32."""
         self.write(self.square(picture, name), self.inner, self.inner, out)
 
+    def to_crop(self, places, size):
+        """Carry places of a picture of `size` (H, W) into its centre crop: float64, not cut where they lie outside it.
+
+        places (..., 2) x, y, or boxes (..., 4) x0, y0, x1, y1: lengths from the picture's upper left corner, in pixels, so
+        that pixel i runs from i to i + 1. The same comes back, in pixels of the crop.
+        """
+        places = np.asarray(places, np.float64)
+        if places.ndim < 1 or places.shape[-1] not in (2, 4) or min(size) < 1:
+            raise DataError(f"expected points (..., 2) or boxes (..., 4) in a picture of (H, W) pixels, got {places.shape} "
+                            f"in one of {tuple(size)}")
+        (H, W), (rows, columns) = size, _resized(size, self.resize)
+        pairs = places.reshape(*places.shape[:-1], -1, 2) * (columns / W, rows / H)
+        return (pairs - (_centre(columns, self.crop), _centre(rows, self.crop))).reshape(places.shape)
+
     def ten_crop(self, images):
         """Prepare ten crops of each picture: (N, 10, 3, crop, crop) float32, for averaging predictions (sec. 3).
 
@@ -232,10 +246,8 @@ def _square(picture, resize, crop, name):
     picture = np.asarray(picture)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
         raise DataError(f"{name} is {picture.shape} {picture.dtype}; expected {_fix(picture)}")
-    H, W, _ = picture.shape
-    short = min(H, W)
-    if short != resize:
-        H, W = (round(resize * side / short) for side in (H, W))
+    H, W = _resized(picture.shape[:2], resize)
+    if (H, W) != picture.shape[:2]:
         if H * W > _MAX_PIXELS:
             raise DataError(f"{name} of {picture.shape[:2]} pixels would be {(H, W)} once resized: too thin; cut it")
         picture = np.asarray(Image.fromarray(picture).resize((W, H), Image.Resampling.BILINEAR))
@@ -244,6 +256,12 @@ def _square(picture, resize, crop, name):
     inner = _centre(resize, crop)
     top, left = _centre(H, crop) - inner, _centre(W, crop) - inner
     return picture[top : top + resize, left : left + resize]
+
+
+def _resized(size, resize):
+    """Return (H, W) of a picture of `size` once its shortest side is `resize` pixels long."""
+    short = min(size)
+    return tuple(side if short == resize else round(resize * side / short) for side in size)
 
 
 def _centre(length, size):

@@ -1,5 +1,6 @@
 """What draws: contact sheets pixel by pixel, curves and matrices with matplotlib. Nothing here computes a result."""
 
+from .boxes import FOUND, TRUE, boxed, class_map_sheet, save_localization
 from .colour import grey, heat, overlay
 from .curves import save_confusion, save_curves
 from .figures import BLUE, ORANGE
@@ -20,6 +21,6 @@ from .sheets import (
     tile,
 )
 
-__all__ = ["BLUE", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "enlarge", "filter_sheet", "grey", "heading",
-           "heat", "label", "overlay", "projection_sheet", "save_confusion", "save_curves", "save_picture", "signed",
-           "strongest_sheet", "tile"]
+__all__ = ["BLUE", "FOUND", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "TRUE", "boxed", "class_map_sheet",
+           "enlarge", "filter_sheet", "grey", "heading", "heat", "label", "overlay", "projection_sheet",
+           "save_confusion", "save_curves", "save_localization", "save_picture", "signed", "strongest_sheet", "tile"]

@@ -30,17 +30,23 @@ def project(net, x, layer, unit, rule="deconvnet", tape=None):
     does not have, naming what it has.
     """
     _check(net, layer, rule)
-    if tape is None:
-        tape = net.tape_to(layer, x)
-    elif tape.values["input"].shape != x.shape:
-        raise ShapeError(f"the tape is of a pass over x of shape {tape.values['input'].shape}, got x of shape {x.shape}")
-    elif tape.values["input"] is not x and not bool((tape.values["input"] == x).all()):
-        raise ShapeError("the tape is of a pass over other images than x; make one with net.forward(x)")
+    tape = checked_tape(net, x, layer, tape)
     y = net.value(layer, tape)
     where = unit_index(net, layer, y, unit)
     r = net.ops.xp.zeros_like(y)
     r[where] = y[where] if rule == "deconvnet" else 1
     return net.project(layer, r, tape, rule)
+
+
+def checked_tape(net, x, layer, tape=None):
+    """Return the tape of a pass over x as far as `layer`, one that is given if it is of x; ShapeError if it is not."""
+    if tape is None:
+        return net.tape_to(layer, x)
+    if tape.values[INPUT].shape != x.shape:
+        raise ShapeError(f"the tape is of a pass over x of shape {tape.values[INPUT].shape}, got x of shape {x.shape}")
+    if tape.values[INPUT] is not x and not bool((tape.values[INPUT] == x).all()):
+        raise ShapeError("the tape is of a pass over other images than x; make one with net.forward(x)")
+    return tape
 
 
 def project_units(net, tape, layer, images, units, rule="deconvnet", batch=144):

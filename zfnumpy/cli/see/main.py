@@ -1,8 +1,8 @@
 """The command `see` and its kinds."""
 
-from . import basics
+from . import basics, cams
 
-KINDS = (basics,)
+KINDS = (basics, cams)
 
 
 def add_commands(group):

@@ -1,0 +1,183 @@
+"""Localization without boxes to learn from: how often the box around what a map marks is the true one.
+
+Zhou et al., 1512.04150, sec. 3.2: the map of the class, cut at a share of its maximum; the box around the largest part that
+is left; right where the intersection over union with the true box is above 0.5.
+"""
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError, NodeError
+from ..paths import save_result, written_whole
+from .boxes import RIGHT, best_centred_box, iou, largest_box
+from .cam import cam, gradcam, has_cam, smoothed
+from .project import project
+from .target import magnitude
+
+# Each with the share of the maximum at which it is cut: CAM's of its paper, Grad-CAM's of its own (sec. 4.1); the saliency
+# map marks edges and so is cut where that did best on the training pictures of two sets.
+METHODS = {"cam": 0.2, "gradcam": 0.15, "saliency": 0.3}
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SPREAD = 1 / 32              # of the picture's side: the standard deviation that a saliency map is smoothed by
+
+
+@dataclass
+class Localization:
+    """What boxes several methods drew in N pictures, in pixels of the centre crop.
+
+    overlaps (M, T, N): intersection over union with the true box, of M methods at T thresholds. boxes (M, N, 4): those at
+    a method's own threshold, `chosen` (M,). truth (N, 4), cut to the crop; labels, predicted, indices (N,): true class,
+    the network's, and the picture's place in the data set; maps are those of the true class. centred (4,): the middle box
+    that is right most often. size: (H, W) of the crop. without_box counts pictures that have none, or none in the crop.
+    """
+
+    methods: tuple
+    thresholds: np.ndarray
+    chosen: np.ndarray
+    overlaps: np.ndarray
+    boxes: np.ndarray
+    truth: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+    indices: np.ndarray
+    centred: np.ndarray
+    size: tuple
+    classes: list
+    without_box: int = 0
+    skipped: list = field(default_factory=list)
+
+    def overlap(self, method):
+        """Return the intersection over union (N,) of a method's boxes, "centred box" for that of the baseline."""
+        if method == BASELINE:
+            return iou(self.centred, self.truth)
+        m = self.methods.index(method)
+        return self.overlaps[m, self.thresholds.tolist().index(self.chosen[m])]
+
+    def rows(self):
+        """Return a dict a method, the centred box last.
+
+        localized: the share of pictures whose class is right and whose box is; known: whose box is right, the class being
+        given; error: 1 - localized, the figure of the paper's table 2; mean_iou; best_threshold: the one with the most
+        right boxes on these very pictures, and best_known that share. None where a method has no threshold.
+        """
+        right, rows = self.predicted == self.labels, []
+        for method in (*self.methods, BASELINE):
+            overlap, row = self.overlap(method), {"method": method, "threshold": None}
+            localized = float((right & (overlap > RIGHT)).mean())
+            row |= {"localized": localized, "known": float((overlap > RIGHT).mean()), "error": 1 - localized,
+                    "mean_iou": float(overlap.mean()), "best_threshold": None, "best_known": None}
+            if method in self.methods:
+                m = self.methods.index(method)
+                known = self.known_by_threshold()[m]
+                row |= {"threshold": float(self.chosen[m]), "best_threshold": float(self.thresholds[known.argmax()]),
+                        "best_known": float(known.max())}
+            rows.append(row)
+        return rows
+
+    def known_by_threshold(self):
+        """Return the share of right boxes (M, T), the class being given."""
+        return (self.overlaps > RIGHT).mean(axis=2)
+
+    def localized_by_threshold(self):
+        """Return the share of pictures with the right class and the right box (M, T); one minus it is the paper's error."""
+        return ((self.overlaps > RIGHT) & (self.predicted == self.labels)).mean(axis=2)
+
+    def save(self, folder):
+        """Write localization.npz (all arrays), .json (tables) and .csv (the rows) into `folder`."""
+        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        by_threshold = {method: {"known": known.tolist(), "error": (1 - localized).tolist()} for method, known, localized
+                        in zip(self.methods, self.known_by_threshold(), self.localized_by_threshold())}
+        about = {"images": len(self.labels), "without_box": self.without_box, "skipped": self.skipped,
+                 "top1": float((self.predicted == self.labels).mean()), "size": list(self.size), "centred_box": self.centred,
+                 "rows": self.rows(), "thresholds": self.thresholds, "by_threshold": by_threshold}
+        save_result(folder, "localization", arrays, about)
+        with written_whole(Path(folder, "localization.csv")) as path, open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(self.rows()[0]))
+            writer.writeheader()
+            writer.writerows(self.rows())
+
+
+BASELINE = "centred box"
+
+
+def localization(net, dataset, methods=None, thresholds=None, batch=32, progress=iter):
+    """Draw a box into every picture of a data set that has true ones, by several methods, and compare: a Localization.
+
+    dataset: data.TinyImageNet, data.sketches, or any with `boxes` (N, 4), NaN for none, and the network's classes.
+    methods: of METHODS (default: all that the network allows). thresholds: {method: its own}, others than those of
+    METHODS. `progress` wraps the list of batches. DataError where no picture has a box, NodeError for another method.
+    """
+    methods = tuple(m for m in METHODS if m != "cam" or has_cam(net)) if methods is None else tuple(methods)
+    unknown = [m for m in (*methods, *(thresholds or ())) if m not in METHODS]
+    if unknown or not methods:
+        raise NodeError(f"there is no way to localize named {unknown[0] if unknown else 'nothing'!r}; there are "
+                        f"{', '.join(METHODS)}")
+    chosen = np.array([(thresholds or {}).get(m, METHODS[m]) for m in methods], np.float64)
+    tried = np.unique(np.concatenate([THRESHOLDS, chosen]))
+    if len(dataset.classes) != net.shapes[net.output][0]:
+        raise DataError(f"the network tells {net.shapes[net.output][0]} classes apart, the data set has "
+                        f"{len(dataset.classes)}")
+    boxes = getattr(dataset, "boxes", None)
+    with_box = np.zeros(0, int) if boxes is None else (~np.isnan(boxes).any(axis=1)).nonzero()[0]
+    if not len(with_box):
+        raise DataError("the data set has no true boxes to compare with; Tiny-ImageNet's layout and the sketches have")
+    found, skipped = [], []
+    for rows in progress([with_box[i:i + batch] for i in range(0, len(with_box), batch)]):
+        kept, pictures = _readable(dataset, rows, skipped)
+        truth = [_cut(net.preprocessing, boxes[i], picture.shape[:2]) for i, picture in zip(kept, pictures)]
+        inside = [k for k, box in enumerate(truth) if (box[2:] > box[:2]).all()]
+        if inside:
+            kept, pictures = [kept[k] for k in inside], [pictures[k] for k in inside]
+            found.append((kept, [truth[k] for k in inside],
+                          *_batch(net, pictures, dataset.labels[kept], methods, tried)))
+    if not found:
+        raise DataError(f"none of {len(with_box)} pictures with a box could be used"
+                        + (f"; the first: {skipped[0][1]}" if skipped else ""))
+    indices, truth, predicted = (np.concatenate([part[k] for part in found]) for k in range(3))
+    drawn = np.concatenate([part[3] for part in found], axis=2)                          # (M, T, N, 4)
+    own = [tried.tolist().index(c) for c in chosen]
+    size = (net.preprocessing.crop,) * 2
+    return Localization(methods, tried, chosen, iou(drawn, truth), drawn[np.arange(len(methods)), own], truth,
+                        np.asarray(dataset.labels)[indices], predicted, indices, best_centred_box(truth, size), size,
+                        list(dataset.classes), len(dataset) - len(skipped) - len(indices), skipped)
+
+
+def class_maps(net, x, labels, method, tape=None):
+    """Return the maps (N, H, W), NumPy, that a method of METHODS draws its boxes by.
+
+    Saliency is the largest magnitude of the score's gradient over the colours (Simonyan et al., 1312.6034), smoothed by a
+    Gaussian of a 32nd of the picture's side: it marks an object's edges, which are to become one part.
+    """
+    if method == "saliency":
+        r = project(net, x, net.output, (labels,), "gradient", tape)
+        return smoothed(net.ops.to_numpy(magnitude(r)), SPREAD * max(x.shape[2:]))
+    return {"cam": cam, "gradcam": gradcam}[method](net, x, labels, tape=tape).upsampled()
+
+
+def _batch(net, pictures, labels, methods, thresholds):
+    """Return the classes predicted (n,) and the boxes (M, T, n, 4) of some pictures."""
+    x = net.prepare(pictures)
+    scores, tape = net.forward(x)
+    predicted = net.ops.to_numpy(scores).argmax(axis=1)
+    maps = [class_maps(net, x, labels, method, tape) for method in methods]
+    return predicted, np.array([[[largest_box(map, t) for map in each] for t in thresholds] for each in maps])
+
+
+def _readable(dataset, rows, skipped):
+    """Return (indices, pictures) of those that can be read, and note the others."""
+    kept, pictures = [], []
+    for i in rows.tolist():
+        try:
+            pictures.append(dataset.image(i))
+            kept.append(i)
+        except DataError as error:
+            skipped.append((dataset.name(i), str(error)))
+    return kept, pictures
+
+
+def _cut(preprocessing, box, size):
+    """Return a picture's box in the centre crop, cut to it; empty where it lies outside."""
+    return preprocessing.to_crop(box, size).clip(0, preprocessing.crop)
