@@ -264,3 +264,43 @@ def test_prepared_training_pictures_average_to_zero():
     data = ImageArray(noise(5, 16, 20, 3), [0] * 5, ["a"])
     prepare = Preprocessing(12, 8, mean_image(data, 12))
     np.testing.assert_allclose(prepare(data.images).mean(axis=0), 0, atol=1e-4)
+
+
+# ---- places -----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 128), (128, 96), (200, 64), (40, 60), (33, 47)])
+@pytest.mark.parametrize(("resize", "crop"), [(64, 64), (96, 64), (48, 41)])
+def test_boxes_go_where_the_pixels_do(size, resize, crop):
+    """A bright rectangle, drawn, prepared and looked for, is where its box has gone: within half a pixel of resizing."""
+    H, W = size
+    box = np.array([W // 2 - 9, H // 2 - 7, W // 2 + 8, H // 2 + 10])
+    picture = np.zeros((H, W, 3), np.uint8)
+    picture[box[1]:box[3], box[0]:box[2]] = 255
+    prepare = Preprocessing(resize, crop, np.zeros(3), 1 / 255)
+    seen = prepare([picture])[0, 0]
+    expected = prepare.to_crop(box, size)
+    # The area on each side of an edge tells where it is, to a fraction of a pixel: sums of one row and one column.
+    row, column = seen[int(expected[[1, 3]].mean())], seen[:, int(expected[[0, 2]].mean())]
+    assert row.sum() == pytest.approx(expected[2] - expected[0], abs=0.6)
+    assert column.sum() == pytest.approx(expected[3] - expected[1], abs=0.6)
+    middle = [(line * (np.arange(crop) + 0.5)).sum() / line.sum() for line in (row, column)]
+    np.testing.assert_allclose(middle, [expected[[0, 2]].mean(), expected[[1, 3]].mean()], atol=0.3)
+
+
+def test_places_by_hand():
+    prepare = Preprocessing(256, 224, np.zeros(3))
+    # 512 × 768 pixels become 256 × 384, of which the crop is rows 16 to 240 and columns 80 to 304.
+    np.testing.assert_allclose(prepare.to_crop([[0, 0], [160, 32], [768, 512]], (512, 768)), [[-80, -16], [0, 0], [304, 240]])
+    np.testing.assert_allclose(prepare.to_crop([160, 32, 200, 40], (512, 768)), [0, 0, 20, 4])
+    assert prepare.to_crop(np.zeros((2, 5, 4)), (9, 9)).shape == (2, 5, 4)
+    assert np.isnan(prepare.to_crop([np.nan] * 4, (300, 300))).all()
+    same = Preprocessing(64, 64, np.zeros(3))
+    places = np.array([[3, 4, 9, 12]], np.float32)
+    np.testing.assert_array_equal(same.to_crop(places, (64, 64)), places)
+    assert same.to_crop(places, (64, 64)).dtype == np.float64
+
+
+@pytest.mark.parametrize(("places", "size"), [([1, 2, 3], (9, 9)), (5, (9, 9)), ([1, 2], (0, 9))])
+def test_places_that_are_none(places, size):
+    with pytest.raises(DataError, match=r"expected points \(\.\.\., 2\) or boxes \(\.\.\., 4\)"):
+        Preprocessing(64, 64, np.zeros(3)).to_crop(places, size)

@@ -47,22 +47,9 @@ def add_network(sub):
 
 def open_network(args):
     """Return the network that the arguments of `add_network` name."""
-    path, ops = Path(args.checkpoint), ops_of(args)
-    if args.checkpoint in models.EMBEDDED and not path.exists():
-        path = models.embedded(args.checkpoint)
-    if path.is_dir():                                        # a run that has not ended its first epoch has no best yet
-        path = path / (BEST if (path / BEST).exists() else LAST)
+    path, ops = checkpoint_path(args.checkpoint), ops_of(args)
     if args.model:
-        if checkpoint.describes_itself(path):
-            raise CheckpointError(f"{path} says itself what network it is; leave out --model")
-        arrays = checkpoint.read_arrays(path)
-        last = [a for name, a in arrays.items() if name.endswith(".weight")]
-        if not last:
-            raise CheckpointError(f"{path} holds no array named ….weight")
-        scores = arrays.get("conv10.weight") if args.model == "squeezenet1_1" else last[-1]
-        net = getattr(models, args.model)(num_classes=len(np.atleast_1d(last[-1] if scores is None else scores)),
-                                        ops=ops)
-        checkpoint.set_params(net, arrays, path)
+        net = network_of(path, args.model, ops)
     else:
         found = checkpoint.read(path)
         net = checkpoint.rebuild(found, ops)
@@ -71,6 +58,33 @@ def open_network(args):
         raise CheckpointError(f"{path} does not say how images are prepared: set net.preprocessing and save it again")
     if args.classes:
         net.classes = read_classes(args.classes, net.shapes[net.output][0])
+    return net
+
+
+def checkpoint_path(name):
+    """Return the file of a checkpoint: itself, a run's folder's best or last, or what the package carries by that name."""
+    path = Path(name)
+    if name in models.EMBEDDED and not path.exists():
+        return models.embedded(name)
+    if path.is_dir():                                        # a run that has not ended its first epoch has no best yet
+        return path / (BEST if (path / BEST).exists() else LAST)
+    return path
+
+
+def network_of(path, model, ops):
+    """Return the network of a checkpoint, or with `model` that of a plain weight file, with as many classes as it has."""
+    path = checkpoint_path(path)
+    if not model:
+        return checkpoint.load(path, ops)
+    if checkpoint.describes_itself(path):
+        raise CheckpointError(f"{path} says itself what network it is; leave out --model")
+    arrays = checkpoint.read_arrays(path)
+    last = [a for name, a in arrays.items() if name.endswith(".weight")]
+    if not last:
+        raise CheckpointError(f"{path} holds no array named ….weight")
+    scores = arrays.get("conv10.weight") if model == "squeezenet1_1" else last[-1]
+    net = getattr(models, model)(num_classes=len(np.atleast_1d(last[-1] if scores is None else scores)), ops=ops)
+    checkpoint.set_params(net, arrays, path)
     return net
 
 

@@ -5,23 +5,38 @@ import hashlib
 import os
 import shlex
 from dataclasses import fields, replace
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 
-from .. import checkpoint, data, models, plots
+from .. import checkpoint, data, graph, models, plots
 from ..errors import OutOfMemory, ZFNumpyError
 from ..estimate import estimate, forget_arrays, largest_batch
 from ..evaluate import evaluate, matched
 from ..paths import free_bytes, writable_folder
 from ..train import LAST, Run, Settings, read_run
-from .common import add_data, add_network, bar, class_names, open_data, open_network, open_part, ops_of, say_skipped, whole
+from .common import (
+    MODELS,
+    add_data,
+    add_network,
+    bar,
+    checkpoint_path,
+    class_names,
+    network_of,
+    open_data,
+    open_network,
+    open_part,
+    ops_of,
+    say_skipped,
+    whole,
+)
 from .pictures import draw_figure2, draw_filters, draw_projections
 
 # What belongs to a new run, with the defaults: a resumed one has its own.
-FRESH = {"model": "zfnet_mini", "init": "he", "mean": "colour", "input_scale": 1, "dropout": 0.5, "val_fraction": 0.1,
-         "init_from": None, "freeze": None}
-TRAINABLE = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg")
+FRESH = {"model": "zfnet_mini", "conv": None, "init": "he", "mean": "colour", "input_scale": 1, "dropout": None,
+         "val_fraction": 0.1, "init_from": None, "freeze": None, "gap_head": None, "gap_at": None, "freeze_trunk": False}
+TRAINABLE = tuple(name for name in MODELS if name != "squeezenet1_1")
 
 
 def add_commands(command):
@@ -38,6 +53,8 @@ def add_commands(command):
     sub.add_argument("data", nargs="?", help='a folder of classes, or of train/ and val/; Tiny-ImageNet; or "sketches"')
     sub.add_argument("--out", help="folder of the run (default: runs/MODEL)")
     sub.add_argument("--model", default="zfnet_mini", choices=TRAINABLE, help="(default: zfnet_mini)")
+    sub.add_argument("--conv", type=_widths, metavar="W,W,W,W,W", help="maps of conv1 to conv5, of the networks that have "
+                     "these, 0 to leave one of the last three out (default: the model's)")
     sub.add_argument("--init", default="he", choices=("he", "paper"),
                      help="he: inputs of about ±1; paper: weights of 1e-2, inputs of about ±128, filter renormalization")
     sub.add_argument("--mean", default="colour", choices=("colour", "image"), help="what is subtracted (default: colour)")
@@ -49,7 +66,8 @@ def add_commands(command):
     sub.add_argument("--warmup", type=whole(0), metavar="STEPS", help="steps over which the rate rises to --lr (default: 0)")
     sub.add_argument("--momentum", type=float, help="(default: 0.9)")
     sub.add_argument("--weight-decay", type=float, help="(default: 5e-4)")
-    sub.add_argument("--dropout", type=float, default=0.5, help="in the fully connected layers (default: 0.5)")
+    sub.add_argument("--dropout", type=float, help="below the fully connected layers (default: the model's: 0.5, and 0 "
+                     "below a GAP head)")
     sub.add_argument("--drop-at", type=_epochs, metavar="E,E", help="lower the rate after these epochs, not by validation")
     sub.add_argument("--patience", type=whole(1), help="stalled epochs that lower the rate (default: 4)")
     sub.add_argument("--augment-pad", type=whole(0), metavar="N",
@@ -60,6 +78,12 @@ def add_commands(command):
     sub.add_argument("--keep-all", action="store_true", help="keep the checkpoint of every epoch")
     sub.add_argument("--init-from", metavar="CHECKPOINT", help="start from these weights (fine-tuning)")
     sub.add_argument("--freeze", metavar="LAYERS", help="do not train these: conv1,conv2")
+    sub.add_argument("--gap-head", nargs="?", type=whole(1), const=0, metavar="MAPS",
+                     help="replace what stands on the last maps by their average and one linear layer, which class activation "
+                     "maps can be read off; MAPS: below them a 3×3 convolution with so many. With --init-from the network is "
+                     "the checkpoint's, else that of --model")
+    sub.add_argument("--gap-at", metavar="LAYER", help="the node that the GAP head stands on (default: the last maps)")
+    sub.add_argument("--freeze-trunk", action="store_true", help="train only the GAP head")
     sub.add_argument("--resume", metavar="RUN", help="go on with a run's folder or checkpoint, to the same bits")
     sub.add_argument("--no-estimate", action="store_true", help="start without timing two steps first")
 
@@ -78,6 +102,13 @@ def _epochs(text):
         return tuple(whole(1)(part) for part in text.split(","))
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"takes epochs, as 13,17: each {error}") from None
+
+
+def _widths(text):
+    try:
+        return tuple(whole(0)(part) for part in text.split(","))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"takes widths, as 32,64,96,96,64: each {error}") from None
 
 
 def train(args):
@@ -99,27 +130,54 @@ def _start(args, given):
     settings = Settings(**given, max_filter_rms=0.1 if args.init == "paper" else None)
     train_set, val_set = open_data(args.data, args.val_fraction, seed)
     say_skipped(getattr(train_set, "skipped", []))
-    extra = {} if args.model == "tiny_vgg" else {"dropout": args.dropout}
-    net = getattr(models, args.model)(len(train_set.classes), ops_of(args), seed, init=args.init, **extra)
+    net, default = _network(args, len(train_set.classes), seed)
     net.classes = list(train_set.classes)
-    if not args.init_from:
-        models.rescale_input(net, args.input_scale)
-    default = net.preprocessing
-    if args.init_from:
-        fresh = checkpoint.init_from(net, args.init_from)
-        print(f"weights from {args.init_from}" + (f", but for {', '.join(fresh)}" if fresh else ""))
     if args.freeze:
-        net.freeze(args.freeze.split(","))
+        net.freeze([*net.frozen, *args.freeze.split(",")])
     out = writable_folder(args.out or Path("runs", args.model))           # before what takes long, after what may refuse
     if (out / LAST).exists():
         raise ZFNumpyError(f"{out} holds a run already; go on with it by --resume {out}, or choose another --out")
     print(f"{len(train_set):,} training and {len(val_set):,} validation images of {len(train_set.classes)} classes")
-    if net.preprocessing is default and args.model != "tiny_vgg":        # whose inputs are RGB over 255, no mean taken off
+    if default is not None and net.preprocessing is default and args.model != "tiny_vgg":        # whose inputs are RGB over 255, no mean taken off
         mean = (data.mean_image if args.mean == "image" else data.mean_colour)(train_set, net.preprocessing.resize)
         net.preprocessing = replace(net.preprocessing, mean=mean)
     where = str(Path(args.data).resolve()) if Path(args.data).is_dir() else args.data
     about = {"data": where, "val_fraction": args.val_fraction, "seed": seed, "images": _fingerprint(train_set, val_set)}
     return Run(net, train_set, val_set, settings, out, about)
+
+
+def _network(args, num_classes, seed):
+    """Return the network of a new run and the preprocessing that is its model's own, not a trained network's."""
+    if args.gap_head is None and (args.gap_at or args.freeze_trunk):
+        raise ZFNumpyError(f"{'--gap-at' if args.gap_at else '--freeze-trunk'} belongs to a --gap-head")
+    if args.gap_head is not None and args.init_from:
+        path = checkpoint_path(args.init_from)
+        trunk = network_of(path, None if checkpoint.describes_itself(path) else args.model, ops_of(args))
+        if trunk.preprocessing is None:
+            raise ZFNumpyError(f"{path} does not say how images are prepared: set net.preprocessing and save it again")
+        print(f"weights from {args.init_from}")
+        return _with_gap_head(args, trunk, num_classes, seed), None
+    extra = {name: getattr(args, name) for name in ("conv", "dropout") if getattr(args, name) is not None}
+    unknown = [name for name in extra if name not in signature(getattr(models, args.model)).parameters]
+    if unknown:
+        raise ZFNumpyError(f"{args.model} takes no --{unknown[0]}")
+    net = getattr(models, args.model)(num_classes, ops_of(args), seed, init=args.init, **extra)
+    if args.gap_head is not None:
+        net = _with_gap_head(args, net, num_classes, seed)
+    if not args.init_from:
+        models.rescale_input(net, args.input_scale)
+    default = net.preprocessing
+    if args.init_from:
+        fresh = checkpoint.init_from(net, checkpoint_path(args.init_from))
+        print(f"weights from {args.init_from}" + (f", but for {', '.join(fresh)}" if fresh else ""))
+    return net, default
+
+
+def _with_gap_head(args, trunk, num_classes, seed):
+    net = models.gap_head(trunk, num_classes, args.gap_at, args.gap_head or None, args.dropout or 0, args.freeze_trunk, seed)
+    places = "×".join(map(str, net.shapes[net.nodes["gap"].inputs[0]][1:]))
+    print(f"a head over maps of {places} places on {args.gap_at or graph.last_maps(trunk)} of {trunk.name}")
+    return net
 
 
 def _fingerprint(train_set, val_set):

@@ -5,12 +5,13 @@ from PIL import Image, ImageDraw
 
 from .colour import overlay
 from .figures import figure_of, save_figure
-from .sheets import enlarge, projection_sheet
+from .sheets import PAPER, enlarge, heading, label, tile
 
 FOUND = (255, 150, 30)          # a box that was found: orange, which no colour of the maps is
 TRUE = (255, 255, 255)          # the true one: white, dashed
 _EDGE = (20, 20, 30)            # beside both, so that they stand out on any ground
 LEAST = 224                     # pixels of a tile's shorter side, at least
+WIDTH = 1600                    # of a sheet, about
 
 COLOURS = ("#1f6fb4", "#d9681d", "#5b8c3a", "#8a4fa3")
 
@@ -47,19 +48,23 @@ def _line(draw, a, b, colour, dash):
 
 
 def class_map_sheet(rows, title):
-    """Draw rows of pictures, each followed by its maps: uint8 (H, W, 3).
+    """Draw pictures, each followed by its maps, in rows: a sheet uint8 (H, W, 3).
 
     rows: (text, picture uint8 (H, W, 3), true box or None, [(text, map (H, W), box or None), …]); all pictures of one size.
     A map is laid over its picture in grey, from zero and below, dark, to its own maximum, bright.
     """
-    drawn = []
+    groups = []
     for text, picture, truth, maps in rows:
-        boxes = [(truth, TRUE)] + [(box, FOUND) for _, _, box in maps[:1]]
-        row = [(text, boxed(picture, boxes))]
+        first = boxed(picture, [(truth, TRUE)] + [(box, FOUND) for _, _, box in maps[:1]])
+        tiles = [label(first, text, height=20)]
         for name, map, box in maps:
-            row.append((name, boxed(overlay(picture, map, 0, max(float(np.max(map)), 0)), [(truth, TRUE), (box, FOUND)])))
-        drawn.append(row)
-    return projection_sheet(drawn, title)
+            shown = overlay(picture, map, 0, max(float(np.max(map)), 0))
+            tiles.append(label(boxed(shown, [(truth, TRUE), (box, FOUND)]), name, height=20))
+        groups.append(tile(np.stack(tiles), len(tiles), 6, PAPER))
+    width = max(group.shape[1] for group in groups)
+    groups = [np.pad(group, ((0, 0), (0, width - group.shape[1]), (0, 0)), constant_values=255) for group in groups]
+    columns = min(len(groups), max(1, WIDTH // width))
+    return heading(tile(np.stack(groups), columns, 12, PAPER), title)
 
 
 def save_localization(path, found):
