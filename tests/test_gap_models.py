@@ -31,8 +31,9 @@ def test_zfnet_mini_gap_has_finer_maps_than_zfnet_mini():
 
 
 # Szegedy et al., table 1: input maps, #1×1, #3×3 reduce, #3×3, #5×5 reduce, #5×5, pool proj.
-INCEPTIONS = [("3a", 192, 64, 96, 128, 16, 32, 32), ("3b", 256, 128, 128, 192, 32, 96, 64), ("4a", 480, 192, 96, 208, 16, 48, 64),
-              ("4b", 512, 160, 112, 224, 24, 64, 64), ("4c", 512, 128, 128, 256, 24, 64, 64),
+INCEPTIONS = [("3a", 192, 64, 96, 128, 16, 32, 32), ("3b", 256, 128, 128, 192, 32, 96, 64),
+              ("4a", 480, 192, 96, 208, 16, 48, 64), ("4b", 512, 160, 112, 224, 24, 64, 64),
+              ("4c", 512, 128, 128, 256, 24, 64, 64),
               ("4d", 512, 112, 144, 288, 32, 64, 64), ("4e", 528, 256, 160, 320, 32, 128, 128)]
 
 
@@ -40,7 +41,8 @@ def test_googlenet_gap():
     """Szegedy et al., table 1, to inception 4e, and Zhou et al.'s head: 14×14 maps of 224×224 pixels."""
     net = models.googlenet_gap(ops=NUMPY)
     table = {"conv1": (64, 112, 112), "pool1": (64, 56, 56), "conv2": (192, 56, 56), "pool2": (192, 28, 28),
-             "inception3a": (256, 28, 28), "inception3b": (480, 28, 28), "pool3": (480, 14, 14), "inception4a": (512, 14, 14),
+             "inception3a": (256, 28, 28), "inception3b": (480, 28, 28), "pool3": (480, 14, 14),
+             "inception4a": (512, 14, 14),
              "inception4b": (512, 14, 14), "inception4c": (512, 14, 14), "inception4d": (528, 14, 14),
              "inception4e": (832, 14, 14), "cam_conv": (1024, 14, 14), "gap": (1024,), "cam_fc": (1000,)}
     assert {name: net.shapes[name] for name in table} == table
@@ -124,8 +126,8 @@ def test_a_head_keeps_all_that_leads_to_its_maps():
 def test_a_head_at_another_layer_with_a_convolution_and_a_fixed_trunk():
     net = trained()
     head = models.gap_head(net, 3, at="relu2", maps=9, dropout=0.5, freeze=True)
-    assert list(head.nodes) == ["conv1", "relu1", "pool1", "norm1", "conv2", "relu2", "cam_conv", "cam_relu", "gap", "cam_drop",
-                                "cam_fc"]
+    assert list(head.nodes) == ["conv1", "relu1", "pool1", "norm1", "conv2", "relu2",
+                                "cam_conv", "cam_relu", "gap", "cam_drop", "cam_fc"]
     assert head.shapes["cam_relu"] == (9, 16, 16)
     assert head.frozen == {"conv1", "conv2"}
     x = np.zeros((2, 3, 64, 64), np.float32)
@@ -146,7 +148,7 @@ def test_a_head_on_a_graph_and_on_a_head():
 
 
 def test_heads_that_do_not_stand():
-    with pytest.raises(NodeError, match=r"stands on maps \(C, H, W\); relu6 of zfnet_mini gives 5 features, relu5 gives maps"):
+    with pytest.raises(NodeError, match=r"on maps \(C, H, W\); relu6 of zfnet_mini gives 5 features, relu5 gives maps"):
         models.gap_head(trained(), 3, at="relu6")
     with pytest.raises(NodeError, match="has no layer 'conv9'"):
         models.gap_head(trained(), 3, at="conv9")

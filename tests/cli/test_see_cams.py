@@ -76,7 +76,8 @@ def test_see_cam_on_files_and_other_networks(run, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--class", "b", "--top", "2"], "leave one of them out"), (["--method", "cam", "--layer", "relu1_1"], "cam has a layer of its own"),
+    (["--class", "b", "--top", "2"], "leave one of them out"),
+    (["--method", "cam", "--layer", "relu1_1"], "cam has a layer of its own"),
     (["--method", "cam"], "class activation maps need scores that are averages of maps"),
     (["--class", "d"], "has no class 'd'"), (["--layer", "fc"], "Grad-CAM needs maps"),
     (["--threshold", "1"], "a share of the map's maximum"), (["--layer", "conv9"], "has no layer 'conv9'")])
@@ -121,7 +122,8 @@ QUICK = ("sketches:70", "--epochs", 1, "--batch-size", 30, "--no-estimate", "--o
     (["--model", "zfnet_mini", "--conv", "4,4,4,4,4", "--gap-head"], (8, 8), ["relu5", "gap", "cam_fc"]),
     (["--model", "zfnet_mini", "--conv", "4,4,4,4,4", "--gap-head", "3", "--gap-at", "relu2", "--dropout", "0.5"], (16, 16),
      ["cam_relu", "gap", "cam_drop", "cam_fc"]),
-    (["--init-from", "sketches_gap", "--gap-head", "5", "--gap-at", "relu3", "--freeze-trunk"], (16, 16), ["cam_relu", "gap", "cam_fc"])])
+    (["--init-from", "sketches_gap", "--gap-head", "5", "--gap-at", "relu3", "--freeze-trunk"], (16, 16),
+     ["cam_relu", "gap", "cam_fc"])])
 def test_train_with_a_gap_head(run, arguments, places, tail):
     run("train", *QUICK, *arguments)
     net = checkpoint.load("run/last.safetensors", zf.get_ops("numba"))

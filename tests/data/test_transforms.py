@@ -290,7 +290,8 @@ def test_boxes_go_where_the_pixels_do(size, resize, crop):
 def test_places_by_hand():
     prepare = Preprocessing(256, 224, np.zeros(3))
     # 512 × 768 pixels become 256 × 384, of which the crop is rows 16 to 240 and columns 80 to 304.
-    np.testing.assert_allclose(prepare.to_crop([[0, 0], [160, 32], [768, 512]], (512, 768)), [[-80, -16], [0, 0], [304, 240]])
+    found = prepare.to_crop([[0, 0], [160, 32], [768, 512]], (512, 768))
+    np.testing.assert_allclose(found, [[-80, -16], [0, 0], [304, 240]])
     np.testing.assert_allclose(prepare.to_crop([160, 32, 200, 40], (512, 768)), [0, 0, 20, 4])
     assert prepare.to_crop(np.zeros((2, 5, 4)), (9, 9)).shape == (2, 5, 4)
     assert np.isnan(prepare.to_crop([np.nan] * 4, (300, 300))).all()

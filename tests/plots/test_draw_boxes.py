@@ -53,7 +53,8 @@ def maps(count):
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_a_sheet_holds_every_picture_and_map(count):
     pictures = np.random.default_rng(0).integers(0, 255, (5, 16, 16, 3), np.uint8)
-    rows = [(f"picture {n}", picture, None if n else np.array([5, 4, 12, 9]), maps(count)) for n, picture in enumerate(pictures)]
+    rows = [(f"picture {n}", picture, None if n else np.array([5, 4, 12, 9]), maps(count))
+            for n, picture in enumerate(pictures)]
     sheet = plots.class_map_sheet(rows, "a title")
     assert sheet.dtype == np.uint8
     side = LEAST + 12

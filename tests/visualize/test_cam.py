@@ -28,7 +28,8 @@ NUMPY = get_ops("numpy")
 
 def gap_net(ops=NUMPY, dtype="float64", dropout=0, shape=(3, 13, 11)):
     """Branches that join, a pool that applies its ReLU's mask, normalization, and a GAP head."""
-    nodes = [("conv1", Conv2d(6, 3, stride=2)), ("relu1", ReLU()), ("pool1", MaxPool2d(3, 1, 1)), ("norm1", LocalResponseNorm(3)),
+    nodes = [("conv1", Conv2d(6, 3, stride=2)), ("relu1", ReLU()), ("pool1", MaxPool2d(3, 1, 1)),
+             ("norm1", LocalResponseNorm(3)),
              ("left", Conv2d(4, 1)), ("relu_l", ReLU()), ("right", Conv2d(3, 3, pad=1), "norm1"), ("relu_r", ReLU()),
              ("both", Concatenate(), ["relu_l", "relu_r"]), *models.gap.gap_nodes(5, 4, dropout)]
     return with_biases(Network(nodes, shape, ops, seed=4, dtype=dtype))
@@ -120,7 +121,8 @@ def test_a_node_that_leads_nowhere():
 
 
 @pytest.mark.parametrize(("make", "names"), [
-    (lambda: models.squeezenet1_1(7, get_ops("numba"), dtype="float64"), ("pool1", "fire3", "fire4.relu_squeeze1x1", "fire8")),
+    (lambda: models.squeezenet1_1(7, get_ops("numba"), dtype="float64"),
+     ("pool1", "fire3", "fire4.relu_squeeze1x1", "fire8")),
     (lambda: models.googlenet_gap(5, get_ops("numba"), dtype="float64", maps=6),
      ("norm2", "inception3a", "inception3b.relu_reduce5x5", "inception4d"))], ids=["Fire", "Inception"])
 def test_the_gradient_through_branches_tells_what_a_small_change_does(make, names):
@@ -221,13 +223,14 @@ def test_networks_that_cam_cannot_read():
     x = np.zeros((1, 3, 64, 64), np.float32)
     net = models.zfnet_mini(4, NUMPY, conv=(2, 2, 2, 2, 2), fc=(3,))
     assert not has_cam(net)
-    with pytest.raises(NodeError, match=r"scores that are averages of maps, or one Linear of such averages, and fc7 of zfnet_mini "
-                                        r"stands on relu6: gradcam works on any network, and models.gap_head"):
+    with pytest.raises(NodeError, match=r"averages of maps, or one Linear of such averages, and fc7 of zfnet_mini stands on "
+                                        r"relu6: gradcam works on any network, and models.gap_head"):
         cam(net, x)
     assert gradcam(net, x).layer == "relu5"
     assert gradcam(models.tiny_vgg(4, NUMPY), x).layer == "relu2_2"
     assert has_cam(models.squeezenet1_1(2, NUMPY))
-    two = Network([("conv1", Conv2d(2, 3)), ("gap", GlobalAvgPool()), ("fc1", Linear(3)), ("fc2", Linear(3))], (3, 5, 5), NUMPY)
+    nodes = [("conv1", Conv2d(2, 3)), ("gap", GlobalAvgPool()), ("fc1", Linear(3)), ("fc2", Linear(3))]
+    two = Network(nodes, (3, 5, 5), NUMPY)
     with pytest.raises(NodeError, match="fc2 of network stands on fc1"):
         cam(two, x[:, :, :5, :5])
     flat = Network([("flatten", Flatten()), ("fc", Linear(3))], (3, 5, 5), NUMPY)
@@ -241,7 +244,7 @@ def test_layers_and_classes_that_are_not_there():
     x = images(net)
     with pytest.raises(NodeError, match="has no layer 'conv9'"):
         gradcam(net, x, layer="conv9")
-    with pytest.raises(NodeError, match=r"Grad-CAM needs maps \(C, H, W\); gap of network has 4 features, cam_relu has maps"):
+    with pytest.raises(NodeError, match=r"needs maps \(C, H, W\); gap of network has 4 features, cam_relu has maps"):
         gradcam(net, x, layer="gap")
     for make in (cam, gradcam):
         with pytest.raises(NodeError, match="there is no class 5"):
@@ -255,7 +258,8 @@ def test_the_last_maps_are_those_of_more_than_one_place():
     nodes = [(name, layer.fresh()) for name, layer in nodes]
     found = gradcam(Network(nodes, (1, 6, 6), NUMPY, dtype="float64"), np.ones((1, 1, 6, 6)))
     assert (found.layer, found.maps.shape) == ("relu2", (1, 2, 2))
-    one = Network([("conv1", Conv2d(4, 5)), ("relu1", ReLU()), ("gap", GlobalAvgPool()), ("fc", Linear(2))], (1, 5, 5), NUMPY)
+    nodes = [("conv1", Conv2d(4, 5)), ("relu1", ReLU()), ("gap", GlobalAvgPool()), ("fc", Linear(2))]
+    one = Network(nodes, (1, 5, 5), NUMPY)
     found = gradcam(one, np.ones((1, 1, 5, 5), np.float32))
     assert (found.layer, found.upsampled().shape) == ("relu1", (1, 5, 5))
 
@@ -344,7 +348,7 @@ def test_every_backend_says_the_same(ops, make):
 # ---- PyTorch on trained weights ---------------------------------------------------------------------------------------
 
 def squeezenet_in_torch(torch, w, x, at):
-    """SqueezeNet 1.1 from its paper and the weights; returns the scores and the outputs named in `at`, with their gradients."""
+    """SqueezeNet 1.1 from its paper and the weights: the scores, and the outputs named in `at`, which keep gradients."""
     F, kept = torch.nn.functional, {}
 
     def keep(name, y):
@@ -386,7 +390,8 @@ def photographs(real_data, net, count=2):
 
 
 @pytest.mark.parametrize(("model", "weights", "in_torch", "layers"), [
-    ("squeezenet1_1", "squeezenet1_1_imagenet.npz", squeezenet_in_torch, ("relu1", "fire4.relu_squeeze1x1", "fire5", "relu10")),
+    ("squeezenet1_1", "squeezenet1_1_imagenet.npz", squeezenet_in_torch,
+     ("relu1", "fire4.relu_squeeze1x1", "fire5", "relu10")),
     ("tiny_vgg", "tiny_vgg_tinyimagenet10.npz", tiny_vgg_in_torch, ("relu1_1", "relu1_2", "relu2_1", "relu2_2"))])
 def test_trained_networks_against_pytorch(real_data, model, weights, in_torch, layers):
     torch = pytest.importorskip("torch")

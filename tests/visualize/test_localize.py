@@ -139,7 +139,8 @@ def test_saliency_is_the_largest_magnitude_over_the_colours_smoothed():
     net = models.sketches_gap(get_ops("numba"))
     x = net.prepare(sketches.load(2, seed=9, cache=False).images)
     r = project(net, x, net.output, (np.array([3, 1]),), rule="gradient")
-    np.testing.assert_allclose(class_maps(net, x, np.array([3, 1]), "saliency"), smoothed(np.abs(r).max(axis=1), 2), rtol=1e-5)
+    found = class_maps(net, x, np.array([3, 1]), "saliency")
+    np.testing.assert_allclose(found, smoothed(np.abs(r).max(axis=1), 2), rtol=1e-5)
 
 
 def test_saved(tmp_path):

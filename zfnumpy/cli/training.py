@@ -79,9 +79,9 @@ def add_commands(command):
     sub.add_argument("--init-from", metavar="CHECKPOINT", help="start from these weights (fine-tuning)")
     sub.add_argument("--freeze", metavar="LAYERS", help="do not train these: conv1,conv2")
     sub.add_argument("--gap-head", nargs="?", type=whole(1), const=0, metavar="MAPS",
-                     help="replace what stands on the last maps by their average and one linear layer, which class activation "
-                     "maps can be read off; MAPS: below them a 3×3 convolution with so many. With --init-from the network is "
-                     "the checkpoint's, else that of --model")
+                     help="replace what stands on the last maps by their average and one linear layer, which class "
+                     "activation maps can be read off; MAPS: a 3×3 convolution with so many below. With --init-from the "
+                     "network is the checkpoint's, else that of --model")
     sub.add_argument("--gap-at", metavar="LAYER", help="the node that the GAP head stands on (default: the last maps)")
     sub.add_argument("--freeze-trunk", action="store_true", help="train only the GAP head")
     sub.add_argument("--resume", metavar="RUN", help="go on with a run's folder or checkpoint, to the same bits")
@@ -138,7 +138,8 @@ def _start(args, given):
     if (out / LAST).exists():
         raise ZFNumpyError(f"{out} holds a run already; go on with it by --resume {out}, or choose another --out")
     print(f"{len(train_set):,} training and {len(val_set):,} validation images of {len(train_set.classes)} classes")
-    if default is not None and net.preprocessing is default and args.model != "tiny_vgg":        # whose inputs are RGB over 255, no mean taken off
+    own = default is not None and net.preprocessing is default
+    if own and args.model != "tiny_vgg":                                 # whose inputs are RGB over 255, no mean taken off
         mean = (data.mean_image if args.mean == "image" else data.mean_colour)(train_set, net.preprocessing.resize)
         net.preprocessing = replace(net.preprocessing, mean=mean)
     where = str(Path(args.data).resolve()) if Path(args.data).is_dir() else args.data

@@ -17,8 +17,8 @@ class TinyImageNet(ImageFiles):
 
     The order of the classes is that of wnids.txt; `wnids` keeps it, and `classes` are the first words of words.txt,
     with the wnid behind a word that two classes share. `boxes` (N, 4) float32 are x0, y0, x1, y1 in pixels, half-open, NaN
-    where the set gives none (its own files name the last column and row inside the box, one less). Pictures that are listed but missing stand in `skipped`. Raises DataError, with file and line,
-    for a list that cannot be read.
+    where the set gives none (its own files name the last column and row inside the box, one less). Pictures that are
+    listed but missing stand in `skipped`. Raises DataError, with file and line, for a list that cannot be read.
     """
 
     _rows = ("labels", "paths", "boxes")

@@ -247,7 +247,7 @@ def _square(picture, resize, crop, name):
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
         raise DataError(f"{name} is {picture.shape} {picture.dtype}; expected {_fix(picture)}")
     H, W = _resized(picture.shape[:2], resize)
-    if (H, W) != picture.shape[:2]:
+    if picture.shape[:2] != (H, W):
         if H * W > _MAX_PIXELS:
             raise DataError(f"{name} of {picture.shape[:2]} pixels would be {(H, W)} once resized: too thin; cut it")
         picture = np.asarray(Image.fromarray(picture).resize((W, H), Image.Resampling.BILINEAR))

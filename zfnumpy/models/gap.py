@@ -18,7 +18,7 @@ from ..layers import (
     ReLU,
 )
 from ..network import Network
-from .parts import convs, five, preprocessing_of
+from .parts import five, preprocessing_of
 from .zeiler import alexnet_maps, zfnet_mini_maps
 
 

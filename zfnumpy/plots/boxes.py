@@ -1,5 +1,7 @@
 """Boxes on pictures, class maps over pictures, and how often the boxes are right."""
 
+from itertools import pairwise
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -32,7 +34,7 @@ def boxed(picture, boxes, least=LEAST):
         x0, y0, x1, y1 = (factor * v for v in box)
         corners = [(x0, y0), (x1 - 1, y0), (x1 - 1, y1 - 1), (x0, y1 - 1), (x0, y0)]
         draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=_EDGE, width=4)
-        for a, b in zip(corners, corners[1:]):
+        for a, b in pairwise(corners):
             _line(draw, a, b, colour, 8 if colour == TRUE else None)
     return np.asarray(image)
 

@@ -19,8 +19,9 @@ from .target import magnitude
 
 # Each with the share of the maximum at which it is cut: CAM's of its paper, Grad-CAM's of its own (sec. 4.1); the saliency
 # map marks edges and so is cut where that did best on the training pictures of two sets.
-METHODS = {"cam": 0.2, "gradcam": 0.15, "saliency": 0.3}
-THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+METHODS = {"cam": 0.2, "gradcam": 0.15, "saliency": 0.2}
+THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+BASELINE = "centred box"
 SPREAD = 1 / 32              # of the picture's side: the standard deviation that a saliency map is smoothed by
 
 
@@ -72,7 +73,7 @@ class Localization:
             if method in self.methods:
                 m = self.methods.index(method)
                 known = self.known_by_threshold()[m]
-                row |= {"threshold": float(self.chosen[m]), "best_threshold": float(self.thresholds[known.argmax()]),
+                row |= {"threshold": float(self.chosen[m]), "best_threshold": self.best_thresholds()[method],
                         "best_known": float(known.max())}
             rows.append(row)
         return rows
@@ -84,6 +85,11 @@ class Localization:
     def localized_by_threshold(self):
         """Return the share of pictures with the right class and the right box (M, T); one minus it is the paper's error."""
         return ((self.overlaps > RIGHT) & (self.predicted == self.labels)).mean(axis=2)
+
+    def best_thresholds(self):
+        """Return {method: the threshold with the most right boxes}, to measure other pictures with."""
+        return {method: float(self.thresholds[known.argmax()])
+                for method, known in zip(self.methods, self.known_by_threshold())}
 
     def save(self, folder):
         """Write localization.npz (all arrays), .json (tables) and .csv (the rows) into `folder`."""
@@ -98,9 +104,6 @@ class Localization:
             writer = csv.DictWriter(file, list(self.rows()[0]))
             writer.writeheader()
             writer.writerows(self.rows())
-
-
-BASELINE = "centred box"
 
 
 def localization(net, dataset, methods=None, thresholds=None, batch=32, progress=iter):
@@ -120,26 +123,17 @@ def localization(net, dataset, methods=None, thresholds=None, batch=32, progress
     if len(dataset.classes) != net.shapes[net.output][0]:
         raise DataError(f"the network tells {net.shapes[net.output][0]} classes apart, the data set has "
                         f"{len(dataset.classes)}")
-    boxes = getattr(dataset, "boxes", None)
-    with_box = np.zeros(0, int) if boxes is None else (~np.isnan(boxes).any(axis=1)).nonzero()[0]
-    if not len(with_box):
-        raise DataError("the data set has no true boxes to compare with; Tiny-ImageNet's layout and the sketches have")
-    found, skipped = [], []
+    with_box, parts, skipped = _rows_with_box(dataset), [], []
     for rows in progress([with_box[i:i + batch] for i in range(0, len(with_box), batch)]):
-        kept, pictures = _readable(dataset, rows, skipped)
-        truth = [_cut(net.preprocessing, boxes[i], picture.shape[:2]) for i, picture in zip(kept, pictures)]
-        inside = [k for k, box in enumerate(truth) if (box[2:] > box[:2]).all()]
-        if inside:
-            kept, pictures = [kept[k] for k in inside], [pictures[k] for k in inside]
-            found.append((kept, [truth[k] for k in inside],
-                          *_batch(net, pictures, dataset.labels[kept], methods, tried)))
-    if not found:
+        kept, pictures, truth = _usable(net.preprocessing, dataset, rows, skipped)
+        if kept:
+            parts.append((kept, truth, *_batch(net, pictures, dataset.labels[kept], methods, tried)))
+    if not parts:
         raise DataError(f"none of {len(with_box)} pictures with a box could be used"
-                        + (f"; the first: {skipped[0][1]}" if skipped else ""))
-    indices, truth, predicted = (np.concatenate([part[k] for part in found]) for k in range(3))
-    drawn = np.concatenate([part[3] for part in found], axis=2)                          # (M, T, N, 4)
-    own = [tried.tolist().index(c) for c in chosen]
-    size = (net.preprocessing.crop,) * 2
+                        + (f"; the first: {skipped[0][1]}" if skipped else ": all boxes lie outside the crop"))
+    indices, truth, predicted = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    drawn = np.concatenate([part[3] for part in parts], axis=2)                          # (M, T, N, 4)
+    own, size = [tried.tolist().index(c) for c in chosen], (net.preprocessing.crop,) * 2
     return Localization(methods, tried, chosen, iou(drawn, truth), drawn[np.arange(len(methods)), own], truth,
                         np.asarray(dataset.labels)[indices], predicted, indices, best_centred_box(truth, size), size,
                         list(dataset.classes), len(dataset) - len(skipped) - len(indices), skipped)
@@ -166,18 +160,24 @@ def _batch(net, pictures, labels, methods, thresholds):
     return predicted, np.array([[[largest_box(map, t) for map in each] for t in thresholds] for each in maps])
 
 
-def _readable(dataset, rows, skipped):
-    """Return (indices, pictures) of those that can be read, and note the others."""
-    kept, pictures = [], []
+def _rows_with_box(dataset):
+    boxes = getattr(dataset, "boxes", None)
+    rows = [] if boxes is None else (~np.isnan(boxes).any(axis=1)).nonzero()[0]
+    if not len(rows):
+        raise DataError("the data set has no true boxes to compare with; Tiny-ImageNet's layout and the sketches have")
+    return rows
+
+
+def _usable(preprocessing, dataset, rows, skipped):
+    """Return (indices, pictures, boxes cut to the crop) of those that can be read and whose box is in the crop."""
+    found = []
     for i in rows.tolist():
         try:
-            pictures.append(dataset.image(i))
-            kept.append(i)
+            picture = dataset.image(i)
         except DataError as error:
             skipped.append((dataset.name(i), str(error)))
-    return kept, pictures
-
-
-def _cut(preprocessing, box, size):
-    """Return a picture's box in the centre crop, cut to it; empty where it lies outside."""
-    return preprocessing.to_crop(box, size).clip(0, preprocessing.crop)
+            continue
+        box = preprocessing.to_crop(dataset.boxes[i], picture.shape[:2]).clip(0, preprocessing.crop)
+        if (box[2:] > box[:2]).all():
+            found.append((i, picture, box))
+    return [list(each) for each in zip(*found)] or ([], [], [])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ... import plots
-from ...errors import DataError, NodeError
+from ...errors import NodeError
 from ...evaluate import matched
 from ...loss import softmax
 from ...paths import save_result, writable_folder
@@ -18,6 +18,7 @@ from ..common import (
     bar,
     class_names,
     class_of,
+    open_data,
     open_network,
     open_part,
     open_pictures,
@@ -42,13 +43,15 @@ def add_commands(what):
                      f"cam {METHODS['cam']}, gradcam {METHODS['gradcam']})")
     sub.add_argument("--out", default=".", help="folder for <method>.png, .npz and .json (default: here)")
 
-    sub = what("localize", see_localize, "Compare the boxes that maps draw with the true ones, and with the best centred box.",
+    sub = what("localize", see_localize, "Compare the boxes that maps draw with the true ones and the best centred box.",
                "zfnumpy see localize sketches_gap --data sketches --out seen")
     add_network(sub)
     add_data(sub)
     sub.add_argument("--methods", metavar="M,M", help=f"of {', '.join(METHODS)} (default: all that the network allows)")
+    sub.add_argument("--tune", type=whole(1), metavar="N", help="cut each method's maps where that does best on N "
+                     "pictures of the other part of the data, not where its paper does")
     sub.add_argument("--batch-size", type=whole(1), default=32, help="(default: 32)")
-    sub.add_argument("--out", default=".", help="folder for localization.json, .csv, .npz, .png and examples (default: here)")
+    sub.add_argument("--out", default=".", help="folder for localization.* and examples.png (default: here)")
 
 
 def see_cam(args):
@@ -61,40 +64,41 @@ def see_cam(args):
     pictures, part, skipped = open_pictures(args, net)
     out, names = writable_folder(args.out), class_names(net)
     threshold = METHODS[method] if args.threshold is None else args.threshold
-    rows, arrays, about = [], {"maps": [], "labels": [], "boxes": []}, []
+    rows, maps, labels, about = [], [], [], []
     for picture in bar(len(pictures), method, "img")(pictures):
-        x = net.prepare([picture.pixels])
+        x, truth, tiles = net.prepare([picture.pixels]), _true_box(net, part, picture), []
         scores, tape = net.forward(x)
         p = net.ops.to_numpy(softmax(scores))[0]
-        shown = [label] if label is not None else np.argsort(-p, kind="stable")[:args.top or 1].tolist()
-        truth, maps = _true_box(net, part, picture), []
-        for k in shown:
+        for k in np.argsort(-p, kind="stable")[:args.top or 1].tolist() if label is None else [label]:
             found = cam(net, x, k, tape) if method == "cam" else gradcam(net, x, k, args.layer, tape)
-            map = found.upsampled()[0]
-            box = largest_box(map, threshold)
+            large = found.upsampled()[0]
+            box = largest_box(large, threshold)
             overlap = None if truth is None else float(iou(box, truth))
-            maps.append((f"{names[k]} {p[k]:.0%}" + ("" if overlap is None else f" · IoU {overlap:.2f}"), map, box))
-            for name, value in zip(arrays, (found.maps[0], k, box)):
-                arrays[name].append(value)
+            tiles.append((f"{names[k]} {p[k]:.0%}" + ("" if overlap is None else f" · IoU {overlap:.2f}"), large, box))
+            maps.append(found.maps[0])
+            labels.append(k)
             about.append({"picture": picture.name, "class": names[k], "probability": float(p[k]), "box": box,
-                          "iou": overlap, "fires": bool(map.max() > 0)})
-            print(f"{picture.name}: {names[k]} {p[k]:.1%}, " + (f"box {', '.join(map_(box))}" if map.max() > 0 else
-                  "no place speaks for it") + ("" if overlap is None else f", IoU {overlap:.2f} with the true one"))
-        known = "" if picture.label is None else f" ({names[picture.label]})"
-        rows.append((f"{Path(picture.name).name}{'' if picture.name.endswith(known[1:]) else known}",
-                     net.preprocessing.pixels(net.ops.to_numpy(x))[0], truth, maps))
-    true = ", white: the true one" if any(row[2] is not None for row in rows) else ""
-    plots.save_picture(out / f"{method}.png", plots.class_map_sheet(
-        rows, f"{method} at {found.layer} of {net.name}; orange: its box{true}"))
-    save_result(out, method, {name: np.array(value) for name, value in arrays.items()},
+                          "iou": overlap})
+        rows.append((_title(picture, names), net.preprocessing.pixels(net.ops.to_numpy(x))[0], truth, tiles))
+    for each in about:
+        place = f"box {', '.join(map(str, each['box']))}" if each["box"].any() else "no place speaks for it"
+        print(f"{each['picture']}: {each['class']} {each['probability']:.1%}, {place}"
+              + ("" if each["iou"] is None else f", IoU {each['iou']:.2f} with the true one"))
+    true = ", white: the true one" if any(truth is not None for _, _, truth, _ in rows) else ""
+    title = f"{method} at {found.layer} of {net.name}; orange: the box around what is above {threshold:g} of the most{true}"
+    plots.save_picture(out / f"{method}.png", plots.class_map_sheet(rows, title))
+    save_result(out, method, {"maps": np.array(maps), "labels": labels, "boxes": [each["box"] for each in about]},
                 {"method": method, "layer": found.layer, "threshold": threshold, "size": list(found.size), "maps": about})
     say_skipped(skipped)
-    print(f"wrote {Path(out, f'{method}.png')}")
+    print(f"wrote {method}.png, .npz and .json to {out}")
     return 2 if skipped else 0
 
 
-def map_(box):
-    return [str(int(v)) for v in box]
+def _title(picture, names):
+    """Return what stands above a picture: its file, and its class where that is known and not said."""
+    name = Path(picture.name).name
+    known = "" if picture.label is None else names[picture.label]
+    return name if known in name else f"{name} ({known})"
 
 
 def _true_box(net, part, picture):
@@ -108,12 +112,21 @@ def _true_box(net, part, picture):
 def see_localize(args):
     net, part = open_network(args), open_part(args)
     names = class_names(net)
-    if list(part.classes) != names:
-        part = matched(part, names)
-    methods = args.methods.split(",") if args.methods else None
-    out = writable_folder(args.out)
-    found = localization(net, part, methods, batch=args.batch_size,
-                         progress=bar(-(-len(part) // args.batch_size), "localizing"))
+
+    def measure(part, thresholds, text):
+        if list(part.classes) != names:
+            part = matched(part, names)
+        methods = args.methods.split(",") if args.methods else None
+        return part, localization(net, part, methods, thresholds, args.batch_size, bar(None, text))
+
+    out, thresholds = writable_folder(args.out), None
+    if args.tune:
+        other = open_data(args.data, args.val_fraction, args.seed)[1 if args.train_set else 0]
+        tuned = measure(other.subset(_spaced(np.arange(len(other)), args.tune)), None, "tuning")[1]
+        thresholds = tuned.best_thresholds()
+        print(f"thresholds of {len(tuned.labels)} {'validation' if args.train_set else 'training'} pictures: "
+              + ", ".join(f"{method} {value:g}" for method, value in thresholds.items()))
+    part, found = measure(part, thresholds, "localizing")
     found.save(out)
     plots.save_localization(out / "localization.png", found)
     _examples(net, part, found, out / "examples.png")
