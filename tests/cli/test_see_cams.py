@@ -53,7 +53,7 @@ def test_see_cam_on_sketches(run, tmp_path):
     assert (about["method"], about["threshold"], len(about["maps"])) == ("cam", 0.2, 6)
     assert all(0 <= each["iou"] <= 1 for each in about["maps"])
     with np.load(tmp_path / "seen" / "cam.npz") as file:
-        assert file["maps"].shape == (6, 16, 16)
+        assert file["maps"].shape == (6, 8, 8)
         assert file["boxes"].shape == (6, 4)
         assert file["labels"].shape == (6,)
 
@@ -118,11 +118,10 @@ QUICK = ("sketches:70", "--epochs", 1, "--batch-size", 30, "--no-estimate", "--o
 
 
 @pytest.mark.parametrize(("arguments", "places", "tail"), [
-    (["--model", "zfnet_mini_gap", "--conv", "4,4,0,0,4"], (16, 16), ["relu5", "gap", "cam_fc"]),
     (["--model", "zfnet_mini", "--conv", "4,4,4,4,4", "--gap-head"], (8, 8), ["relu5", "gap", "cam_fc"]),
     (["--model", "zfnet_mini", "--conv", "4,4,4,4,4", "--gap-head", "3", "--gap-at", "relu2", "--dropout", "0.5"], (16, 16),
      ["cam_relu", "gap", "cam_drop", "cam_fc"]),
-    (["--init-from", "sketches_gap", "--gap-head", "5", "--gap-at", "relu3", "--freeze-trunk"], (16, 16),
+    (["--init-from", "sketches_gap", "--gap-head", "5", "--gap-at", "relu3", "--freeze-trunk"], (8, 8),
      ["cam_relu", "gap", "cam_fc"])])
 def test_train_with_a_gap_head(run, arguments, places, tail):
     run("train", *QUICK, *arguments)

@@ -293,6 +293,8 @@ def test_places_by_hand():
     found = prepare.to_crop([[0, 0], [160, 32], [768, 512]], (512, 768))
     np.testing.assert_allclose(found, [[-80, -16], [0, 0], [304, 240]])
     np.testing.assert_allclose(prepare.to_crop([160, 32, 200, 40], (512, 768)), [0, 0, 20, 4])
+    # 33 × 47 become 64 × 91, the longer side to the nearest pixel, of which columns 13 to 77 are the crop.
+    np.testing.assert_allclose(Preprocessing(64, 64, np.zeros(3)).to_crop([47, 33], (33, 47)), [91 - 13, 64])
     assert prepare.to_crop(np.zeros((2, 5, 4)), (9, 9)).shape == (2, 5, 4)
     assert np.isnan(prepare.to_crop([np.nan] * 4, (300, 300))).all()
     same = Preprocessing(64, 64, np.zeros(3))

@@ -14,7 +14,7 @@ from ..layers import Conv2d
 from ..ops import get_ops
 from ..train import BEST, LAST
 
-MODELS = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg", "squeezenet1_1", "zfnet_mini_gap", "alexnet_gap", "googlenet_gap")
+MODELS = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg", "squeezenet1_1", "alexnet_gap", "googlenet_gap")
 SKETCHES = 7000                     # how many are drawn where nobody says
 
 

@@ -1,8 +1,7 @@
 """Networks that localize: global average pooling over their last maps, and one linear layer (Zhou et al., 1512.04150).
 
 What stands between the maps and the scores is an average and a sum, so every place of the maps says how much it adds to
-each score: the class activation map (visualize.cam). The more places, the better it localizes: layers that lower the
-resolution are left out.
+each score: the class activation map (visualize.cam). Layers above that would leave the maps few places are left out.
 """
 
 from ..errors import NodeError
@@ -19,7 +18,7 @@ from ..layers import (
 )
 from ..network import Network
 from .parts import five, preprocessing_of
-from .zeiler import alexnet_maps, zfnet_mini_maps
+from .zeiler import alexnet_maps
 
 
 def gap_nodes(num_classes, maps=None, dropout=0):
@@ -62,16 +61,6 @@ def alexnet_gap(num_classes=1000, ops=None, seed=0, dtype="float32", init="he", 
     """
     nodes = [*alexnet_maps(five(conv, "alexnet_gap"), groups), *gap_nodes(num_classes, maps, dropout)]
     return Network(nodes, (3, 227, 227), ops, seed, dtype, init, "alexnet_gap", preprocessing_of(256, 227, init))
-
-
-def zfnet_mini_gap(num_classes=10, ops=None, seed=0, dtype="float32", init="he", conv=(64, 128, 192, 192, 128),
-                   dropout=0, maps=None):
-    """Return `models.zfnet_mini` to conv5 with pool2 at stride 1, for maps of 16×16 places, and a head over them.
-
-    For (N, 3, 64, 64). maps, dropout: as for `alexnet_gap`. Inputs as for `zfnet`.
-    """
-    nodes = [*zfnet_mini_maps(five(conv, "zfnet_mini_gap"), 1), *gap_nodes(num_classes, maps, dropout)]
-    return Network(nodes, (3, 64, 64), ops, seed, dtype, init, "zfnet_mini_gap", preprocessing_of(64, 64, init))
 
 
 def googlenet_gap(num_classes=1000, ops=None, seed=0, dtype="float32", init="he", dropout=0, maps=1024):

@@ -27,6 +27,6 @@ def embedded(name):
 def sketches_gap(ops=None):
     """Return a small ZFNet with a GAP head, trained on data.sketches (data/README.md says how): for trying things at once.
 
-    Inputs (N, 3, 64, 64); its maps have 16×16 places. Its classes are those of the sketches.
+    Inputs (N, 3, 64, 64); its maps have 8×8 places. Its classes are those of the sketches.
     """
     return load(embedded("sketches_gap"), ops)

@@ -45,8 +45,16 @@ def zfnet_mini(num_classes=10, ops=None, seed=0, dtype="float32", init="he", con
     conv1 7×7 stride 2 to 32×32, pool1 to 16×16, conv2 5×5, pool2 to 8×8, conv3 to conv5 3×3, pool5 to 4×4. About
     2.3 M parameters. Inputs as for `zfnet`.
     """
-    nodes = [*zfnet_mini_maps(five(conv, "zfnet_mini")), ("pool5", MaxPool2d(3, 2, 1)),
-             *classifier(5, fc, num_classes, dropout)]
+    c = five(conv, "zfnet_mini")
+    nodes = [
+        ("conv1", Conv2d(c[0], 7, stride=2, pad=3)), ("relu1", ReLU()), ("pool1", MaxPool2d(3, 2, 1)),
+        ("norm1", LocalResponseNorm()),
+        ("conv2", Conv2d(c[1], 5, pad=2)), ("relu2", ReLU()), ("pool2", MaxPool2d(3, 2, 1)),
+        ("norm2", LocalResponseNorm()),
+        *convs(c[2:], 3),
+        ("pool5", MaxPool2d(3, 2, 1)),
+        *classifier(5, fc, num_classes, dropout),
+    ]
     return Network(nodes, (3, 64, 64), ops, seed, dtype, init, "zfnet_mini", preprocessing_of(64, 64, init))
 
 
@@ -57,12 +65,3 @@ def alexnet_maps(conv, groups):
             ("conv2", Conv2d(conv[1], 5, pad=2, groups=groups)), ("relu2", ReLU()), ("norm2", LocalResponseNorm()),
             ("pool2", MaxPool2d(3, 2)),
             *convs(conv[2:], 3, {4: groups, 5: groups})]
-
-
-def zfnet_mini_maps(conv, stride2=2):
-    """Return zfnet_mini's nodes from the image to relu5, with five widths of convolutions and the stride of pool2."""
-    return [("conv1", Conv2d(conv[0], 7, stride=2, pad=3)), ("relu1", ReLU()), ("pool1", MaxPool2d(3, 2, 1)),
-            ("norm1", LocalResponseNorm()),
-            ("conv2", Conv2d(conv[1], 5, pad=2)), ("relu2", ReLU()), ("pool2", MaxPool2d(3, stride2, 1)),
-            ("norm2", LocalResponseNorm()),
-            *convs(conv[2:], 3)]
