@@ -157,6 +157,14 @@ def class_of(net, text):
     raise NodeError(f"{net.name} has no class {text!r}; it has {len(names)}, by name or as 0 to {len(names) - 1}: {some}")
 
 
+def unit_of(text):
+    """Return the unit that "17" or "17,3,4" stands for, as a tuple; None for None."""
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise NodeError(f"--unit takes a map, or map,row,col, in whole numbers; got {text!r}") from None
+
+
 def read_classes(path, count):
     """Return `count` class names from a text file: a line each, or a table's last column, perhaps below a header."""
     try:

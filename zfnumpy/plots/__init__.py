@@ -3,6 +3,7 @@
 from .colour import grey, heat, overlay
 from .curves import save_confusion, save_curves
 from .figures import BLUE, ORANGE
+from .maps import SCALES, activation_sheet, cut_out, faint, seeded
 from .sheets import (
     FRAME,
     INK,
@@ -20,6 +21,7 @@ from .sheets import (
     tile,
 )
 
-__all__ = ["BLUE", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "enlarge", "filter_sheet", "grey", "heading",
-           "heat", "label", "overlay", "projection_sheet", "save_confusion", "save_curves", "save_picture", "signed",
+__all__ = ["BLUE", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "SCALES", "activation_sheet", "cut_out",
+           "enlarge", "faint", "filter_sheet", "grey", "heading", "heat", "label", "overlay",
+           "projection_sheet", "save_confusion", "save_curves", "save_picture", "seeded", "signed",
            "strongest_sheet", "tile"]

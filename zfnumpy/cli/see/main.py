@@ -1,8 +1,8 @@
 """The command `see` and its kinds."""
 
-from . import basics
+from . import basics, rules
 
-KINDS = (basics,)
+KINDS = (basics, rules)
 
 
 def add_commands(group):
