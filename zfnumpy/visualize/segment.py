@@ -8,6 +8,7 @@ from ..errors import BackendError, ShapeError
 from ..paths import save_result
 
 FOREGROUND, BACKGROUND = 0.95, 0.30      # quantiles of the saliency (1312.6034, sec. 3.2)
+SMOOTH = 0.02                            # of the picture's shorter side
 
 
 @dataclass
@@ -28,13 +29,14 @@ class Segmentation:
                     {"box": self.box, "share": self.mask.mean(), **about})
 
 
-def segment(picture, relevance, foreground=FOREGROUND, background=BACKGROUND, iterations=0, seed=0):
+def segment(picture, relevance, foreground=FOREGROUND, background=BACKGROUND, smooth=SMOOTH, seed=0):
     """Cut the object out of a picture (H, W, 3) uint8 by its relevance (H, W), a saliency map: a Segmentation.
 
     Simonyan's recipe (1312.6034, sec. 3.2): the colours of the object are learnt from the pixels above the `foreground`
     quantile of the relevance, those of the rest from the pixels below the `background` quantile; a graph cut gives each
-    pixel in between to one of the two, seeds keep theirs; the largest connected piece is the object. iterations: of
-    GrabCut after that, which learns the colours anew from the whole result each time.
+    pixel in between to one of the two, seeds keep theirs; the largest connected piece is the object. smooth: first blur
+    the relevance by a Gaussian of so many of the picture's shorter sides, 0 for not at all. (A gradient flickers from pixel
+    to pixel: left as it is, many pixels right on the object are among the least salient.)
 
     The same arguments give the same mask. A relevance that is the same everywhere says nothing, and gives an empty mask.
     Needs OpenCV (pip install 'zfnumpy[segment]'); BackendError without. ShapeError where the shapes do not fit, or the
@@ -50,10 +52,14 @@ def segment(picture, relevance, foreground=FOREGROUND, background=BACKGROUND, it
         raise ShapeError("the relevance holds values that are not finite")
     if not 0 <= background < foreground <= 1:
         raise ShapeError(f"quantiles must be 0 ≤ background < foreground ≤ 1, got {background} and {foreground}")
-    seeds = _seeds(relevance, foreground, background)
-    mask = np.zeros(seeds.shape, bool)
+    if not 0 <= smooth < np.inf:
+        raise ShapeError(f"smooth is a share of the picture's shorter side, 0 or more, got {smooth}")
+    mask, seeds = np.zeros(relevance.shape, bool), np.zeros(relevance.shape, np.int8)
+    if relevance.min() < relevance.max():
+        sigma = smooth * min(relevance.shape)
+        seeds = _seeds(cv2.GaussianBlur(relevance, (0, 0), sigma) if sigma else relevance, foreground, background)
     if (seeds > 0).any():
-        mask = _largest(cv2, _cut(cv2, picture, seeds, iterations, seed))
+        mask = _largest(cv2, _cut(cv2, picture, seeds, seed))
     return Segmentation(mask, _box(mask), seeds)
 
 
@@ -70,7 +76,7 @@ def _seeds(relevance, foreground, background):
     return seeds
 
 
-def _cut(cv2, picture, seeds, iterations, seed):
+def _cut(cv2, picture, seeds, seed):
     """Return the foreground (H, W) bool of a graph cut by the colours of the seeds."""
     cv2.setRNGSeed(seed)                                     # its k-means draws where the colours' clusters begin
     picture = picture[..., ::-1]
@@ -79,10 +85,7 @@ def _cut(cv2, picture, seeds, iterations, seed):
     known = np.repeat(np.uint8([cv2.GC_BGD, cv2.GC_FGD]), [(seeds < 0).sum(), (seeds > 0).sum()])[None]
     cv2.grabCut(np.ascontiguousarray(sure), known, None, *models, 1, cv2.GC_INIT_WITH_MASK)
     labels = np.choose(seeds + 1, [cv2.GC_BGD, cv2.GC_PR_BGD, cv2.GC_FGD]).astype(np.uint8)
-    picture = np.ascontiguousarray(picture)
-    cv2.grabCut(picture, labels, None, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
-    if iterations:
-        cv2.grabCut(picture, labels, None, *models, iterations, cv2.GC_EVAL)
+    cv2.grabCut(np.ascontiguousarray(picture), labels, None, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 
