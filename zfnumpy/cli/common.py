@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from .. import checkpoint, data, models
 from ..errors import CheckpointError, DataError, NodeError
+from ..evaluate import class_places
 from ..layers import Conv2d
 from ..ops import get_ops
 from ..train import BEST, LAST
@@ -82,7 +83,11 @@ def add_data(sub):
 def open_part(args):
     """Return the part of a data set that the arguments of `add_data` name, once `open_network` has read the checkpoint."""
     _split_as_in_training(args, {})
-    return open_data(args.data, args.val_fraction, args.seed)[0 if args.train_set else 1]
+    part = open_data(args.data, args.val_fraction, args.seed)[0 if args.train_set else 1]
+    if not len(part):
+        raise DataError(f"{args.data} has no training part: its labels.tsv lists pictures to validate on; "
+                        "leave out --train-set")
+    return part
 
 
 def _split_as_in_training(args, about):
@@ -126,7 +131,7 @@ def open_pictures(args, net):
         return [Picture(path, pixels) for path, pixels in found], None, skipped
     _split_as_in_training(args, {})
     part = open_data(args.data, args.val_fraction, args.seed)[1]
-    known = {name: k for k, name in enumerate(net.classes or ())}
+    places = class_places(part, class_names(net), net.classes is not None)
     try:
         picked = range(min(6, len(part))) if args.pick is None else [int(i) for i in args.pick.split(",")]
     except ValueError:
@@ -136,7 +141,8 @@ def open_pictures(args, net):
         if not 0 <= i < len(part):
             raise DataError(f"--pick {i}: {args.data} has {len(part)} validation pictures, 0 to {len(part) - 1}")
         try:
-            found.append(Picture(part.name(i), part.image(i), known.get(part.classes[part.labels[i]]), i))
+            label = int(places[part.labels[i]])
+            found.append(Picture(part.name(i), part.image(i), label if label >= 0 else None, i))
         except DataError as error:
             skipped.append((part.name(i), str(error)))
     if not found:
