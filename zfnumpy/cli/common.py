@@ -74,7 +74,8 @@ def open_network(args):
 
 def add_data(sub):
     """Add the arguments that name a data set and the part of it to use."""
-    sub.add_argument("--data", required=True, help='a data set as for train, or "sketches"; its validation part is used')
+    sub.add_argument("--data", required=True, help='a data set as for train, a folder with a labels.tsv, or "sketches"; its '
+                                                   "validation part is used")
     sub.add_argument("--train-set", action="store_true", help="use the training part")
     sub.add_argument("--val-fraction", type=float, help="of a plain folder of classes (default: as in training)")
     sub.add_argument("--seed", type=whole(0), help="of that split (default: as in training)")
