@@ -144,7 +144,7 @@ def see_segment(args):
         found.append(segment(shown, relevance))
         cut = found[-1]
         rows.append([(about["predicted"], shown), (f"saliency · {about['class']}", plots.faint(relevance)),
-                     ("surely the object, surely not", plots.seeded(shown, cut.seeds)),
+                     ("orange: surely; blue: surely not", plots.seeded(shown, cut.seeds)),
                      (f"cut out: {cut.mask.mean():.0%}", plots.cut_out(shown, cut.mask, cut.box))])
         told.append({**about, "box": cut.box, "share": cut.mask.mean()})
     plots.save_picture(out / "segment.png", plots.projection_sheet(rows, "the object of the class, cut out by its saliency"))
