@@ -178,11 +178,11 @@ def test_sketches_against_their_true_masks():
     scores, drawn = [], sketches.load(40, seed=3, cache=False, processes=1)
     for picture, truth in zip(drawn.images, drawn.masks):
         noise = np.random.default_rng(len(scores)).random(truth.shape)
-        relevance = cv2.GaussianBlur(truth.astype(float), (0, 0), 6) + 0.2 * noise
+        relevance = cv2.GaussianBlur(truth.astype(float), (0, 0), 8) + 0.4 * noise
         best = max(iou(relevance > level, truth) for level in np.quantile(relevance, [0.5, 0.6, 0.7, 0.8, 0.9]))
         box = np.zeros_like(truth)
         box[13:51, 13:51] = True                                       # the best square around the middle
         scores.append((iou(segment(picture, relevance).mask, truth), best, iou(box, truth)))
     segmented, thresholded, boxed = np.mean(scores, axis=0)
-    assert segmented > thresholded + 0.01
+    assert segmented > thresholded + 0.06
     assert segmented > boxed + 0.25
