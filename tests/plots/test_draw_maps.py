@@ -43,8 +43,8 @@ def test_the_title_tells_what_black_means_and_how_many_are(monkeypatch):
     plots.activation_sheet(maps_of(4, 2, -1, 0), "conv1")
     plots.activation_sheet(maps_of(4, 2, -1, 0), "conv1", [1, 0], scale="layer")
     plots.activation_sheet(np.array([3.0, 0, -1]), "fc6", [0])
-    assert titles[0].startswith("conv1: 4 maps, number and maximum above each, from 0, black, to its own maximum.")
-    assert titles[0].endswith("A black map did not fire for this image (2 of 4); its filter may well fire for others")
+    assert titles[0] == ("conv1: 4 maps, from 0, black, to its own maximum. A black one did not fire for this image "
+                         "(2 of them), and may for others")
     assert "the 2 most active of 4 maps" in titles[1]
     assert "to the layer's maximum" in titles[1]
     assert titles[2].endswith("2 of 3 are not above 0")

@@ -36,6 +36,7 @@ def test_activity_counts_what_fired():
     features = ActivationMaps("fc", np.array([[-1.0, 3, 0], [5, 0, 9]]))
     assert features.activity().tolist() == [[0, 3, 0], [5, 0, 9]]
     assert features.most_active(1).tolist() == [2, 0, 1]
+    assert ActivationMaps("fc", np.array([[-3.0, -1, 2, -2]])).most_active().tolist() == [2, 1, 3, 0]      # by value
 
 
 def test_what_is_saved(tmp_path):

@@ -42,16 +42,16 @@ def _map_grid(maps, layer, order, scale, names):
     if scale == "layer" and highest.max() > 0:
         pictures = np.rint(pictures * (highest / highest.max())[:, None, None, None]).astype(np.uint8)
     pictures = enlarge(pictures, 48)
-    cells = [label(framed, str(index), f"{value:.3g}", height=13, size=10)
+    cells = [label(framed, str(index), f"{value:.0f}" if 9.95 <= value < 1e5 else f"{value:.2g}", height=13, size=10)
              for index, value, framed in zip(order, highest, (np.pad(p, ((1, 1), (1, 1), (0, 0)), mode="constant",
                                                                       constant_values=FRAME[0]) for p in pictures))]
     columns = max(1, int(np.ceil(np.sqrt(1.5 * len(cells)))))
     count = f"{len(maps)} maps" if len(order) == len(maps) else f"the {len(order)} most active of {len(maps)} maps"
-    upto = "its own maximum" if scale == "each" else "the layer's maximum"
+    upto = "its own" if scale == "each" else "the layer's"
     silent = int((maps.reshape(len(maps), -1).max(axis=1) <= 0).sum())
     return tile(np.stack(cells), columns, 6, PAPER), (
-        f"{layer}: {count}, number and maximum above each, from 0, black, to {upto}. A black map did not fire for this "
-        f"image ({silent} of {len(maps)}); its filter may well fire for others")
+        f"{layer}: {count}, from 0, black, to {upto} maximum. A black one did not fire for this image ({silent} of them), "
+        "and may for others")
 
 
 def _feature_strip(features, layer, order, scale, names):

@@ -20,8 +20,9 @@ class ActivationMaps:
         return fired.mean(axis=(2, 3)) if fired.ndim == 4 else fired
 
     def most_active(self, image=0, top=None):
-        """Return the `top` most active maps or features of one image (default: all), the most active first: (top,)."""
-        return np.argsort(-self.activity()[image], kind="stable")[:top]
+        """Return the `top` most active maps, or largest features, of one image (default: all), the first first: (top,)."""
+        strength = self.activity() if self.maps.ndim == 4 else self.maps
+        return np.argsort(-strength[image], kind="stable")[:top]
 
     def save(self, folder, **about):
         """Write activations_<layer>.npz (maps) and .json (layer, shape, silent maps an image, what `about` adds)."""
