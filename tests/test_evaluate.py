@@ -8,7 +8,7 @@ import pytest
 
 from zfnumpy.data import ImageArray, Loader, Preprocessing
 from zfnumpy.errors import DataError
-from zfnumpy.evaluate import Evaluation, evaluate, matched, predict, ranks
+from zfnumpy.evaluate import Evaluation, class_places, evaluate, matched, predict, ranks
 from zfnumpy.layers import Conv2d, Dropout, Flatten, GlobalAvgPool, Linear, MaxPool2d, ReLU
 from zfnumpy.network import Network
 
@@ -273,6 +273,33 @@ def test_a_subset_of_matched_images_stays_matched():
 def test_data_without_one_of_the_classes_is_refused():
     with pytest.raises(DataError, match=r"none of the data's 3 classes \(x, …\) is among the network's 7 \(a, …\)"):
         matched(ImageArray(IMAGES, LABELS % 3, "xyz"), NAMES)
+
+
+class Numbered(ImageArray):
+    """A data set whose table numbers its classes."""
+
+    def __init__(self, classes, numbers):
+        super().__init__(IMAGES, np.arange(23) % len(classes), classes)
+        self.numbers = np.array(numbers)
+
+
+def test_of_two_classes_of_one_name_the_number_decides():
+    """ImageNet has two cranes. A number that does not bear the name says nothing: the name decides, the first of two."""
+    names = ["ant", "crane", "owl", "crane"]
+    assert class_places(Numbered(["crane", "crane", "owl"], [1, 3, 2]), names).tolist() == [1, 3, 2]
+    assert class_places(Numbered(["crane", "owl", "yak"], [3, 700, 1]), names).tolist() == [3, 2, -1]
+    assert class_places(Numbered(["crane", "ant"], [0, 2]), names).tolist() == [1, 0]
+    assert class_places(ImageArray(IMAGES, LABELS % 2, ["crane", "ant"]), names).tolist() == [1, 0]
+    assert matched(Numbered(["crane", "owl"], [3, 2]), names).labels[:2].tolist() == [3, 2]
+
+
+def test_a_network_that_names_no_classes_goes_by_number():
+    names = [f"class {k}" for k in range(4)]
+    assert matched(Numbered(["crane", "owl"], [3, 1]), names, named=False).labels[:2].tolist() == [3, 1]
+    with pytest.raises(DataError, match=r"numbers classes up to 4, the network tells 4 apart .* --classes"):
+        matched(Numbered(["crane", "owl"], [4, 1]), names, named=False)
+    with pytest.raises(DataError, match="none of the data's 2 classes"):
+        matched(ImageArray(IMAGES, LABELS % 2, ["class 0", "class 1"]), names, named=False)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------

@@ -84,14 +84,34 @@ def evaluate(net, loader, ten_crop=False, progress=iter):
     return Evaluation(classes, confusion, in_top5 / count, loss / count, list(loader.skipped), 10 if ten_crop else 1)
 
 
-def matched(dataset, classes):
-    """Return the images of a data set whose class is, by name, among `classes`, labelled as in `classes`."""
-    place = {name: k for k, name in enumerate(classes)}
-    labels = np.array([place.get(name, -1) for name in dataset.classes])[dataset.labels]
+def matched(dataset, classes, named=True):
+    """Return the images of a data set whose class is among the network's `classes`, labelled as in them.
+
+    A class is found by its name; where a list of ImageNet's classes names two alike ("crane"), by its number too, if the
+    data set has `numbers`. Without names of the network's own (`named` False) its number is all there is.
+    """
+    places = class_places(dataset, classes, named)
+    labels = places[dataset.labels]
     if not (labels >= 0).any():
         raise DataError(f"none of the data's {len(dataset.classes)} classes ({dataset.classes[0]}, …) is among the "
                         f"network's {len(classes)} ({classes[0]}, …)")
     return _Matched(dataset.subset(labels >= 0), labels[labels >= 0], list(classes))
+
+
+def class_places(dataset, classes, named=True):
+    """Return where each class of a data set stands among a network's `classes`, -1 for one that does not; see `matched`."""
+    numbers = getattr(dataset, "numbers", None)
+    if not named:
+        if numbers is not None and max(numbers) >= len(classes):
+            raise DataError(f"the data numbers classes up to {max(numbers)}, the network tells {len(classes)} apart and "
+                            "names none: give it their names, with --classes on the command line")
+        return np.full(len(dataset.classes), -1) if numbers is None else numbers
+    place = {name: k for k, name in reversed(list(enumerate(classes)))}
+    found = [place.get(name, -1) for name in dataset.classes]
+    for k, number in enumerate(() if numbers is None else numbers.tolist()):
+        if number < len(classes) and classes[number] == dataset.classes[k]:
+            found[k] = number
+    return np.array(found, np.int64)
 
 
 class _Matched(DataSet):

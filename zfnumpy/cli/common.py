@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from .. import checkpoint, data, models
 from ..errors import CheckpointError, DataError, NodeError
+from ..evaluate import class_places
 from ..layers import Conv2d
 from ..ops import get_ops
 from ..train import BEST, LAST
@@ -90,7 +91,8 @@ def network_of(path, model, ops):
 
 def add_data(sub):
     """Add the arguments that name a data set and the part of it to use."""
-    sub.add_argument("--data", required=True, help='a data set as for train, or "sketches"; its validation part is used')
+    sub.add_argument("--data", required=True, help='a data set as for train, a folder with a labels.tsv, or "sketches"; its '
+                                                   "validation part is used")
     sub.add_argument("--train-set", action="store_true", help="use the training part")
     sub.add_argument("--val-fraction", type=float, help="of a plain folder of classes (default: as in training)")
     sub.add_argument("--seed", type=whole(0), help="of that split (default: as in training)")
@@ -99,7 +101,11 @@ def add_data(sub):
 def open_part(args):
     """Return the part of a data set that the arguments of `add_data` name, once `open_network` has read the checkpoint."""
     _split_as_in_training(args, {})
-    return open_data(args.data, args.val_fraction, args.seed)[0 if args.train_set else 1]
+    part = open_data(args.data, args.val_fraction, args.seed)[0 if args.train_set else 1]
+    if not len(part):
+        raise DataError(f"{args.data} has no training part: its labels.tsv lists pictures to validate on; "
+                        "leave out --train-set")
+    return part
 
 
 def _split_as_in_training(args, about):
@@ -143,7 +149,7 @@ def open_pictures(args, net):
         return [Picture(path, pixels) for path, pixels in found], None, skipped
     _split_as_in_training(args, {})
     part = open_data(args.data, args.val_fraction, args.seed)[1]
-    known = {name: k for k, name in enumerate(net.classes or ())}
+    places = class_places(part, class_names(net), net.classes is not None)
     try:
         picked = range(min(6, len(part))) if args.pick is None else [int(i) for i in args.pick.split(",")]
     except ValueError:
@@ -153,7 +159,8 @@ def open_pictures(args, net):
         if not 0 <= i < len(part):
             raise DataError(f"--pick {i}: {args.data} has {len(part)} validation pictures, 0 to {len(part) - 1}")
         try:
-            found.append(Picture(part.name(i), part.image(i), known.get(part.classes[part.labels[i]]), i))
+            label = int(places[part.labels[i]])
+            found.append(Picture(part.name(i), part.image(i), label if label >= 0 else None, i))
         except DataError as error:
             skipped.append((part.name(i), str(error)))
     if not found:
@@ -172,6 +179,14 @@ def class_of(net, text):
         return int(text)
     some = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
     raise NodeError(f"{net.name} has no class {text!r}; it has {len(names)}, by name or as 0 to {len(names) - 1}: {some}")
+
+
+def unit_of(text):
+    """Return the unit that "17" or "17,3,4" stands for, as a tuple; None for None."""
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise NodeError(f"--unit takes a map, or map,row,col, in whole numbers; got {text!r}") from None
 
 
 def read_classes(path, count):

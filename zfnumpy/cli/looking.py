@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__, checkpoint
-from ..errors import BackendError, NodeError
+from ..errors import BackendError
 from ..evaluate import predict
 from ..ops import BACKENDS, get_ops
 from ..paths import writable_folder
@@ -23,6 +23,7 @@ from .common import (
     ops_of,
     pictures_of,
     say_skipped,
+    unit_of,
     whole,
 )
 from .pictures import RULES, draw_figure2, draw_projections
@@ -81,10 +82,7 @@ def run_project(args):
     net = open_network(args)
     layer = args.layer or convolutions(net)[-1]
     net.node(layer)
-    try:
-        unit = None if args.unit is None else tuple(int(part) for part in args.unit.split(","))
-    except ValueError:
-        raise NodeError(f"--unit takes a map, or map,row,col, in whole numbers; got {args.unit!r}") from None
+    unit = unit_of(args.unit)
     found, skipped = pictures_of(args.images, bar(len(args.images), "reading", "img"))
     writable_folder(Path(args.out).parent)
     shown = draw_projections(net, found, layer, unit, Path(args.out), (args.rule,) if args.rule else RULES)

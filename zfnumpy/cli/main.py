@@ -18,6 +18,13 @@ DESCRIPTION = "Train a ZFNet and look inside it with the deconvnet, without any 
 class _Parser(argparse.ArgumentParser):
     """argparse's, with its usage errors in one line like all others."""
 
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse's, but pictures may stand behind options too: it gives `images` up at the first option."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest and hasattr(found, "images") and not any(text.startswith("-") for text in rest):
+            found.images, rest = [*found.images, *rest], []
+        return found, rest
+
     def error(self, message):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 

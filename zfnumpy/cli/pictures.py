@@ -4,7 +4,8 @@ import numpy as np
 
 from .. import data, plots
 from ..loss import softmax
-from ..visualize import colour_filters, find_strongest, project, project_strongest, strongest_units
+from ..visualize import colour_filters, find_strongest, project, project_strongest
+from ..visualize.rules import chosen_unit
 from .common import bar, class_names, say_skipped
 
 RULES = ("deconvnet", "guided", "gradient")
@@ -45,20 +46,38 @@ def draw_projections(net, pictures, layer, unit, path, rules=RULES):
     for name, picture in pictures:
         x = net.prepare([picture])
         scores, tape = net.forward(x)
-        chosen = unit
-        if unit is None:
-            strengths, _, _ = strongest_units(net.value(layer, tape))
-            chosen = (int(strengths[0].argmax()),)
-        probabilities = net.ops.to_numpy(softmax(scores))[0]
-        best = int(probabilities.argmax())
-        row = [(f"{class_names(net)[best]} {probabilities[best]:.0%}", net.preprocessing.pixels(net.ops.to_numpy(x))[0])]
-        kind = "map" if len(net.shapes[layer]) == 3 else "feature"
-        text = f"{layer} {kind} {', '.join(map(str, chosen))}"
-        for rule in rules:
-            r = net.ops.to_numpy(project(net, x, layer, chosen, rule, tape))
-            r = r[:, ::-1] if net.preprocessing.order == "BGR" else r
-            row.append((f"{rule} · {text}", plots.signed(r)[0]))
-        rows.append(row)
+        chosen = chosen_unit(net, layer, tape, unit)
+        text = unit_text(net, layer, chosen)
+        found = {rule: net.ops.to_numpy(project(net, x, layer, chosen, rule, tape)) for rule in rules}
+        rows.append(projection_row(net, x, scores, text, found))
         shown.append(f"{name}: {text}")
     plots.save_picture(path, plots.projection_sheet(rows, f"what {layer} sees: {', '.join(rules)}"))
     return shown
+
+
+def projection_row(net, x, scores, text, found):
+    """Return one row of plots.projection_sheet: an image under its predicted class, and its reconstructions {rule: r}.
+
+    x (1, 3, H, W) and scores (1, K) of one pass; each r (1, 3, H, W) of NumPy, in the network's channels.
+    """
+    row = [(predicted(net, scores), net.preprocessing.pixels(net.ops.to_numpy(x))[0])]
+    return row + [(f"{rule} · {text}" + ("" if r.any() else ": nothing"), plots.signed(in_rgb(net, r))[0])
+                  for rule, r in found.items()]
+
+
+def in_rgb(net, r):
+    """Return reconstructions (N, 3, H, W) with their channels as a picture has them."""
+    return r[:, ::-1] if net.preprocessing.order == "BGR" else r
+
+
+def predicted(net, scores):
+    """Return the strongest class of scores (1, K) and its probability, as text."""
+    probabilities = net.ops.to_numpy(softmax(scores))[0]
+    best = int(probabilities.argmax())
+    return f"{class_names(net)[best]} {probabilities[best]:.0%}"
+
+
+def unit_text(net, layer, unit):
+    """Return what to call a unit of one image, as "conv5 map 17"."""
+    kind = "map" if len(net.shapes[layer]) == 3 else "feature"
+    return f"{layer} {kind} {', '.join(str(int(np.ravel(part)[0])) for part in unit)}"

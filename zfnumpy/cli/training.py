@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import checkpoint, data, graph, models, plots
-from ..errors import OutOfMemory, ZFNumpyError
+from ..errors import DataError, OutOfMemory, ZFNumpyError
 from ..estimate import estimate, forget_arrays, largest_batch
 from ..evaluate import evaluate, matched
 from ..paths import free_bytes, writable_folder
@@ -129,6 +129,8 @@ def _start(args, given):
     seed = args.seed or 0
     settings = Settings(**given, max_filter_rms=0.1 if args.init == "paper" else None)
     train_set, val_set = open_data(args.data, args.val_fraction, seed)
+    if not len(train_set):
+        raise DataError(f"{args.data} has pictures to validate on (its labels.tsv lists them), and none to train on")
     say_skipped(getattr(train_set, "skipped", []))
     net, default = _network(args, len(train_set.classes), seed)
     net.classes = list(train_set.classes)
@@ -267,11 +269,13 @@ def _train(run, with_estimate):
 def run_evaluate(args):
     net = open_network(args)
     part = open_part(args)
+    say_skipped(getattr(part, "skipped", []))
     names = class_names(net)
-    if net.classes is not None and list(part.classes) != names:
-        part = matched(part, names)
-        shared = len(np.unique(part.labels))
-        print(f"{shared} of the network's {len(names)} classes are in the data by name: {len(part)} images")
+    named = net.classes is not None
+    if list(part.classes) != names and (named or getattr(part, "numbers", None) is not None):
+        part = matched(part, names, named)
+        shared, how = len(np.unique(part.labels)), "name" if named else "number"
+        print(f"{shared} of the network's {len(names)} classes are in the data by {how}: {len(part)} images")
     if args.out:
         writable_folder(args.out)
     loader = data.Loader(part, args.batch_size, net.preprocessing, feeder=net.ops.feeder())

@@ -5,6 +5,7 @@ import importlib
 from .dataset import ImageArray
 from .folders import ImageFolder, open_dataset
 from .images import is_image_name, load_image
+from .labelled import LabelledFolder
 from .loader import Loader
 from .tiny_imagenet import TinyImageNet
 from .transforms import Augment, Preprocessing, mean_colour, mean_image
@@ -13,6 +14,7 @@ __all__ = [
     "Augment",
     "ImageArray",
     "ImageFolder",
+    "LabelledFolder",
     "Loader",
     "Preprocessing",
     "TinyImageNet",

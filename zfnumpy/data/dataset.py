@@ -6,6 +6,7 @@ RGB), `name(i)` (a str for messages) and `subset(indices)`. Nothing more is aske
 
 import copy
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ..errors import DataError
 from .images import load_image
 
 NO_PICTURE = "no picture, by its suffix"
+NO_FILE = "listed, but no such file"
 
 
 class DataSet:
@@ -85,6 +87,15 @@ def files_below(folder):
         folders[:] = [name for name in folders if not hidden(name)]
         found += [os.path.join(parent, name) for name in files if not hidden(name)]
     return sorted(found)
+
+
+def text_lines(path):
+    """List (line number from 1, text) for the lines of a text file that are not blank."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    return [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
 def hidden(name):

@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import DataError
 from .dataset import NO_PICTURE, ImageFiles, files_below, hidden
 from .images import is_image_name
+from .labelled import TABLE, LabelledFolder
 from .tiny_imagenet import TinyImageNet
 
 _VALIDATION_NAMES = ("val", "valid", "validation", "test")
@@ -48,9 +49,10 @@ class ImageFolder(ImageFiles):
 def open_dataset(root, val_fraction=0.1, seed=0):
     """Open the pictures below `root` and return (train, val), two data sets of the same classes.
 
-    Three layouts are known: Tiny-ImageNet's (it has a wnids.txt); train/ beside val/ (or valid/, validation/, test/),
-    both with one subfolder a class; and one folder of classes, of which every class gives `val_fraction` of its
-    pictures, drawn with `seed`, for validation: at least one where it has two. Raises DataError for anything else.
+    Four layouts are known: Tiny-ImageNet's (it has a wnids.txt); train/ beside val/ (or valid/, validation/, test/),
+    both with one subfolder a class; one folder of classes, of which every class gives `val_fraction` of its
+    pictures, drawn with `seed`, for validation: at least one where it has two; and pictures listed in a labels.tsv (see
+    LabelledFolder), which are all for validation: the first set is empty. Raises DataError for anything else.
     """
     if not 0 < val_fraction < 1:
         raise DataError(f"val_fraction lies between 0 and 1, got {val_fraction}")
@@ -58,6 +60,9 @@ def open_dataset(root, val_fraction=0.1, seed=0):
     root = Path(root)
     if (root / "wnids.txt").exists():
         return TinyImageNet(root, "train"), TinyImageNet(root, "val")
+    if (root / TABLE).exists() and len(names) < 2:
+        val = LabelledFolder(root)
+        return val.subset([]), val
     if "train" in names:
         others = [name for name in _VALIDATION_NAMES if name in names]
         if others:

@@ -6,10 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .dataset import NO_PICTURE, ImageFiles, files_below
+from .dataset import NO_FILE, NO_PICTURE, ImageFiles, files_below, text_lines
 from .images import is_image_name
-
-_NO_FILE = "listed, but no such file"
 
 
 class TinyImageNet(ImageFiles):
@@ -52,7 +50,7 @@ class TinyImageNet(ImageFiles):
                 boxes = {name: _box(numbers, listed, line) for line, (name, *numbers) in _table(listed, 5)}
             self.skipped += [(path, NO_PICTURE) for path in files if not is_image_name(path)]
             missing = boxes.keys() - {os.path.basename(path) for path in found}
-            self.skipped += [(str(images / name), _NO_FILE) for name in sorted(missing)]
+            self.skipped += [(str(images / name), NO_FILE) for name in sorted(missing)]
             rows += [(path, label, boxes.get(os.path.basename(path), (np.nan,) * 4)) for path in found]
         return rows
 
@@ -69,22 +67,13 @@ class TinyImageNet(ImageFiles):
             if path in present:
                 rows.append((path, index[wnid], box))
             else:
-                self.skipped.append((path, _NO_FILE))
+                self.skipped.append((path, NO_FILE))
         return rows
-
-
-def _lines(path):
-    """List (line number from 1, text) for the lines of a text file that are not blank."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    return [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
 def _table(path, columns):
     """Yield (line number, fields) for a list whose lines have `columns` fields between tabs or spaces."""
-    for number, line in _lines(path):
+    for number, line in text_lines(path):
         fields = line.split()
         if len(fields) != columns:
             raise DataError(f"{path}, line {number}: expected {columns} columns, got {len(fields)}: {line.strip()!r}")
@@ -115,7 +104,7 @@ def _read_wnids(path):
 
 def _read_names(path, wnids):
     words = {}
-    for number, line in _lines(path):
+    for number, line in text_lines(path):
         wnid, tab, names = line.partition("\t")
         first = names.split(",")[0].strip()
         if not tab or not first:

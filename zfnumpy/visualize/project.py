@@ -17,7 +17,7 @@ from ..ops.face import RULES
 from ..shapes import Windows, count
 
 
-def project(net, x, layer, unit, rule="deconvnet", tape=None):
+def project(net, x, layer, unit, rule="deconvnet", tape=None, start=None):
     """Project one unit of `layer` to the pixels, separately in each image of x (N, 3, H, W): (N, 3, H, W).
 
     layer: a node's name; "conv5" is the filter output, "relu5" the same after rectification.
@@ -26,15 +26,17 @@ def project(net, x, layer, unit, rule="deconvnet", tape=None):
     rule: "deconvnet" starts from the unit's own activation value (the paper) and passes contrast normalization by; from a
     negative value, a filter output that a ReLU would stop, it shows what holds the unit down, inverted;
     "guided" starts from one and passes it by; "gradient" starts from one and goes through it.
-    tape: of an earlier net.forward(x), which saves that pass. Raises NodeError for a layer or unit that the network
-    does not have, naming what it has.
+    tape: of an earlier net.forward(x), which saves that pass. start: a number, or N, to start from instead. Raises
+    NodeError for a layer or unit that the network does not have, naming what it has.
     """
     _check(net, layer, rule)
     tape = checked_tape(net, x, layer, tape)
     y = net.value(layer, tape)
     where = unit_index(net, layer, y, unit)
     r = net.ops.xp.zeros_like(y)
-    r[where] = y[where] if rule == "deconvnet" else 1
+    if start is None:
+        start = y[where] if rule == "deconvnet" else 1
+    r[where] = start
     return net.project(layer, r, tape, rule)
 
 

@@ -1,8 +1,8 @@
 """The command `see` and its kinds."""
 
-from . import basics, cams
+from . import basics, cams, rules
 
-KINDS = (basics, cams)
+KINDS = (basics, cams, rules)
 
 
 def add_commands(group):
