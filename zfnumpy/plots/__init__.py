@@ -2,7 +2,9 @@
 
 from .colour import grey, heat, overlay
 from .curves import save_confusion, save_curves
+from .embedding import save_scatter, thumbnails_sheet
 from .figures import BLUE, ORANGE
+from .neighbours import neighbours_sheet
 from .sheets import (
     FRAME,
     INK,
@@ -21,5 +23,5 @@ from .sheets import (
 )
 
 __all__ = ["BLUE", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "enlarge", "filter_sheet", "grey", "heading",
-           "heat", "label", "overlay", "projection_sheet", "save_confusion", "save_curves", "save_picture", "signed",
-           "strongest_sheet", "tile"]
+           "heat", "label", "neighbours_sheet", "overlay", "projection_sheet", "save_confusion", "save_curves",
+           "save_picture", "save_scatter", "signed", "strongest_sheet", "thumbnails_sheet", "tile"]

@@ -1,8 +1,8 @@
 """The command `see` and its kinds."""
 
-from . import basics
+from . import basics, features
 
-KINDS = (basics,)
+KINDS = (basics, features)
 
 
 def add_commands(group):
