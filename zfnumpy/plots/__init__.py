@@ -1,5 +1,6 @@
 """What draws: contact sheets pixel by pixel, curves and matrices with matplotlib. Nothing here computes a result."""
 
+from .ascent import ascent_sheet, fooled_sheet
 from .colour import grey, heat, overlay
 from .curves import save_confusion, save_curves
 from .embedding import save_scatter, thumbnails_sheet
@@ -22,6 +23,31 @@ from .sheets import (
     tile,
 )
 
-__all__ = ["BLUE", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "enlarge", "filter_sheet", "grey", "heading",
-           "heat", "label", "neighbours_sheet", "overlay", "projection_sheet", "save_confusion", "save_curves",
-           "save_picture", "save_scatter", "signed", "strongest_sheet", "thumbnails_sheet", "tile"]
+__all__ = [
+    "BLUE",
+    "FRAME",
+    "INK",
+    "MUTED",
+    "ORANGE",
+    "OUTSIDE",
+    "PAPER",
+    "ascent_sheet",
+    "enlarge",
+    "filter_sheet",
+    "fooled_sheet",
+    "grey",
+    "heading",
+    "heat",
+    "label",
+    "neighbours_sheet",
+    "overlay",
+    "projection_sheet",
+    "save_confusion",
+    "save_curves",
+    "save_picture",
+    "save_scatter",
+    "signed",
+    "strongest_sheet",
+    "thumbnails_sheet",
+    "tile",
+]

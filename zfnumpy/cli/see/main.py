@@ -1,8 +1,8 @@
 """The command `see` and its kinds."""
 
-from . import basics, features
+from . import ascent, basics, features
 
-KINDS = (basics, features)
+KINDS = (basics, features, ascent)
 
 
 def add_commands(group):
