@@ -100,7 +100,7 @@ def see_fool(args):
     again = predict(net, net.prepare([data.load_image(path) for path in written]))
     for i, (picture, path, p) in enumerate(zip(pictures, written, again)):
         first, wanted, now = found.first[i], found.labels[i], int(p.argmax())
-        print(f"{picture.name}: {names[first]} {found.before[i, first]:.0%}; read again from {path}: {names[now]} {p[now]:.0%}"
+        print(f"{picture.name}: {names[first]} {found.before[i, first]:.0%}; as read from {path}: {names[now]} {p[now]:.0%}"
               + ("" if now == wanted else f", not {names[wanted]}")
               + f"; changed by {found.rms[i]:.2g} of 255 a pixel, at most {found.largest[i]:.3g}")
     say_skipped(skipped)
