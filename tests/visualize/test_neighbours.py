@@ -41,9 +41,9 @@ def batches(net, dataset, size=3):
 
 def test_where_scores_are_made_and_the_last_hidden_layer():
     mini, vgg, squeeze = models.zfnet_mini(ops=NUMPY), models.tiny_vgg(ops=NUMPY), models.squeezenet1_1(ops=NUMPY)
-    assert [scores_node(net) for net in (mini, vgg, squeeze, small(), small(gap=True))] == ["fc8", "fc", "conv10", "fc", "conv2"]
-    assert [last_hidden(net) for net in (mini, vgg, squeeze, small(), small(gap=True))] == \
-        ["relu7", "pool2", "fire9", "pool1", "pool1"]
+    nets = mini, vgg, squeeze, small(), small(gap=True)
+    assert [scores_node(net) for net in nets] == ["fc8", "fc", "conv10", "fc", "conv2"]
+    assert [last_hidden(net) for net in nets] == ["relu7", "pool2", "fire9", "pool1", "pool1"]
     assert averaged_above(squeeze, "fire2")
     assert averaged_above(squeeze, "relu10")
     assert not averaged_above(squeeze, "pool10")
