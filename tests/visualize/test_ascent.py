@@ -60,7 +60,7 @@ def test_decay_and_blur_are_their_definitions():
     start = class_image(net, 1, steps=2, lr=0, noise=40, **PLAIN).images
     grey = (127.5 - np.array((90.0, 100, 110))[:, None, None]) / 64
     decayed = class_image(net, 1, steps=2, lr=0, noise=40, **PLAIN | {"l2": 0.25}).images
-    np.testing.assert_allclose(decayed, grey + (start - grey) * 0.75**2, atol=1e-6)
+    np.testing.assert_allclose(decayed, grey + (start - grey) * 0.75 * 0.875, atol=1e-6)
     blurred = class_image(net, 1, steps=3, lr=0, noise=40, every=2, **PLAIN | {"blur": 1.5}).images
     weights = np.exp(-0.5 * (np.arange(-6, 7) / 1.5) ** 2)
     padded = np.pad(start[0], ((0, 0), (6, 6), (6, 6)), mode="edge")

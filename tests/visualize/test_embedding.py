@@ -48,7 +48,8 @@ def test_pca_is_scikit_learns_but_for_signs(shape):
 
 
 def test_what_the_data_do_not_span_is_zero():
-    for values in (np.ones((1, 4)), np.full((5, 4), 0.1, np.float32), np.full((4, 9), 1e6 + 0.3)):
+    same = [np.full((N, 9), 1e6 + 0.1 * N) for N in range(1, 30)]
+    for values in (np.ones((1, 4)), np.full((5, 4), 0.1, np.float32), *same, *(each.T for each in same)):
         found = pca(values, 2)
         assert not found.points.any()
         assert not found.share.any()

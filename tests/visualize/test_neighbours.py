@@ -152,6 +152,21 @@ def test_equal_rows_are_at_equal_distances_and_the_first_comes_first():
     assert (far == 0).all()
 
 
+def test_a_row_of_zeros_has_no_direction():
+    rows, far = nearest(np.array([[1.0, 0], [0, 0], [0, 2], [-1, 0]]), [0, 1], 3, "cosine")
+    assert rows.tolist() == [[1, 2, 3], [0, 2, 3]]
+    assert far.tolist() == [[1, 1, 2], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_what_products_would_round_away_is_measured_again(metric):
+    """Points a ten-millionth of their distance from the origin apart: of |a|² - 2ab + |b|² nothing is left of them."""
+    table = 1e7 + np.random.default_rng(0).standard_normal((30, 50))
+    shown = table if metric == "euclidean" else table / np.sqrt((table * table).sum(axis=1, keepdims=True))
+    distances = ((shown[:, None] - shown) ** 2).sum(axis=-1) + np.diag(np.full(30, np.inf))
+    assert (nearest(table, range(30), 4, metric)[0] == distances.argsort(axis=1)[:, :4]).all()
+
+
 def test_one_point_has_no_neighbours():
     rows, far = nearest(np.ones((1, 3)), [0, 0], 5)
     assert rows.shape == far.shape == (2, 0)

@@ -4,7 +4,7 @@ import numpy as np
 
 from .sheets import PAPER, enlarge, heading, label, tile
 
-GREYEST = 12         # a difference is magnified at most so that one pixel unit makes this many
+MOST = 60            # times that a change is magnified at most: one pixel unit is then still no black or white
 
 
 def ascent_sheet(found, names, notes=None, title=None, columns=None, least=192):
@@ -23,20 +23,20 @@ def ascent_sheet(found, names, notes=None, title=None, columns=None, least=192):
     return heading(tile(np.stack(cells), columns, 14, PAPER), title)
 
 
-def fooled_sheet(found, classes, titles=None, least=192):
+def fooled_sheet(found, classes, titles=None, least=216):
     """Draw a visualize.Fooled: a row a picture: before, the difference magnified about middle grey, after. Uint8.
 
-    classes: the network's names. titles (N,): what to call the pictures (default: nothing).
+    classes: the network's names. titles (N,): what to call the pictures (default: nothing). The
+    change's root mean square stands over it.
     """
     lines = []
     for i in range(len(found.labels)):
-        extreme = float(np.abs(found.difference[i]).max())
-        times = max(1, int(min(127 / extreme, 40))) if extreme > 0 else 1
+        extreme = float(np.percentile(np.abs(found.difference[i]), 99.8)) or float(found.largest[i])
+        times = int(np.clip(100 / extreme, 1, MOST)) if extreme > 0 else 1
         shown = np.clip(np.rint(128 + times * found.difference[i]), 0, 255).astype(np.uint8)
         first, last = found.first[i], found.last[i]
         cells = [(found.original[i], f"{classes[first]} {found.before[i, first]:.0%}", titles[i] if titles else ""),
-                 (shown, "the change, " + (f"{times} times" if times > 1 else "as it is"),
-                  f"{found.rms[i]:.2g} a pixel, at most {found.largest[i]:.3g}"),
+                 (shown, f"the change ×{times}" if times > 1 else "the change", f"{found.rms[i]:.2g} of 255"),
                  (found.pictures[i], f"{classes[last]} {found.after[i, last]:.0%}",
                   "" if found.fooled[i] else f"not {classes[found.labels[i]]}")]
         lines.append(tile(np.stack([label(enlarge(picture, least), text, note, height=22, size=14)

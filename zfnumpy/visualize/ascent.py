@@ -58,18 +58,17 @@ def class_image(net, label, **settings):
     return unit_image(net, scores_node(net), (labels,), **settings)
 
 
-def unit_image(net, layer, unit, steps=200, lr=2.0, l2=0.01, blur=0.0, every=4, jitter=None, zoom=0.1, spread=1.0, muted=0.5,
-               noise=10.0,
-               starts=1, size=None, seed=0, progress=iter):
+def unit_image(net, layer, unit, steps=200, lr=2.0, l2=0.01, blur=0.0, every=4, jitter=None, zoom=0.1, spread=1.0,
+               muted=0.25, noise=10.0, starts=1, size=None, seed=0, progress=iter):
     """Make an image that a unit of `layer` answers to strongly, by gradient ascent from noise: Ascent.
 
     unit: (channel,), for a map the average of all its positions, or (channel, row, col); each part may be an array, for
     several images at once. steps, and lr: the root mean square of the first step, in pixel units of 0 to 255; steps shrink
-    to nothing in even parts. l2: the share of its distance from middle grey that the image loses a step. blur: a Gaussian
-    of that many pixels, `every` so many steps. jitter: the largest shift in pixels (default: a sixteenth of the shorter
-    side), zoom: the largest share by which the image is enlarged or made smaller, both drawn anew each step. spread: the
-    gradient at frequency f is divided by f to this power, muted: its colours are multiplied by the covariance that they have
-    in photographs to this power; 0 leaves it. noise: the start's standard deviation about middle grey in pixel units.
+    to nothing in even parts. l2: the share of its distance from middle grey that the image loses in the first. blur: a
+    Gaussian of that many pixels, `every` so many steps. jitter: the largest shift in pixels (default: a sixteenth of the
+    shorter side), zoom: the largest share by which the image is enlarged or made smaller, both drawn anew each step. spread:
+    the gradient at frequency f is divided by f to this power, muted: its colours are multiplied by the covariance that they
+    have in photographs to this power; 0 leaves it. noise: the start's standard deviation about middle grey in pixel units.
     starts: images for each unit, from different noise. size (H, W): of the images, where the network takes others than its
     own. seed, or a Generator: decides all that is drawn, the same for every image of the batch. `progress` wraps an iterable
     of the steps (tqdm, say).
@@ -115,8 +114,8 @@ def _ascend(net, layer, units, x, limits, use, rng, progress):
         if use["muted"]:
             g = (mix @ g.reshape(len(g), 3, H * W)).reshape(g.shape)
         length = xp.sqrt((g * g).mean(axis=(1, 2, 3), keepdims=True))
-        lr = use["lr"] * unit_of_pixels * (1 - step / steps)
-        x = x + use["l2"] * (grey - x) + lr * g / xp.where(length > 0, length, 1)
+        g = g * (use["lr"] * unit_of_pixels) / xp.where(length > 0, length, 1)
+        x = x + (1 - step / steps) * (g + use["l2"] * (grey - x))
         if soft and step % use["every"] == use["every"] - 1 and step < steps - 1:
             x = apart(soft, x)
         x = xp.clip(x, *limits).astype(net.dtype)

@@ -181,22 +181,22 @@ def _exact(features, query, rows, metric):
     """Return the distances (R,) of some rows from one, each computed by itself, so that equal rows are equally far."""
     own, found = features[query].astype(np.float64), np.empty(len(rows))
     zero = not own.any()
-    own = own / _length(own[None])[0] if metric == "cosine" and not zero else own
+    own = own / np.sqrt(_square(own[None])) if metric == "cosine" and not zero else own
     step = max(1, BLOCK // features.shape[1])
     for first in range(0, len(rows), step):
         part = features[rows[first:first + step]].astype(np.float64)
         at = slice(first, first + len(part))
         if metric == "euclidean":
-            found[at] = _length(part - own)
+            found[at] = np.sqrt(_square(part - own))
         else:
-            lengths = _length(part)
+            lengths = np.sqrt(_square(part))
             part /= np.where(lengths > 0, lengths, 1)[:, None]
-            found[at] = np.where((lengths == 0) | zero, 1, _length(part - own) ** 2 / 2)     # |a-b|² = 2 - 2 cos
+            found[at] = np.where((lengths == 0) | zero, 1, _square(part - own) / 2)          # |a-b|² = 2 - 2 cos
     return found
 
 
-def _length(rows):
-    return np.sqrt((rows * rows).sum(axis=1))
+def _square(rows):
+    return (rows * rows).sum(axis=1)
 
 
 @dataclass

@@ -25,11 +25,11 @@ def add_commands(what):
     sub.add_argument("--steps", type=whole(1), default=200, help="(default: 200)")
     sub.add_argument("--starts", type=whole(1), default=1, help="images of each, from different noise (default: 1)")
     for name, default, text in (("lr", 2.0, "the first step, root mean square in pixel units of 0 to 255"),
-                                ("l2", 0.01, "share of itself that the image loses a step, towards grey"),
+                                ("l2", 0.01, "share of its distance from grey that the image loses in the first step"),
                                 ("blur", 0.0, "a Gaussian of so many pixels every four steps"),
                                 ("zoom", 0.1, "resized by up to this share before each look"),
                                 ("spread", 1.0, "how much coarse structures come before fine ones"),
-                                ("muted", 0.5, "how much grey comes before colour")):
+                                ("muted", 0.25, "how much grey comes before colour")):
         sub.add_argument(f"--{name}", type=float, default=default, help=f"{text} (default: {default:g})")
     sub.add_argument("--jitter", type=whole(0), help="shifted by up to so many pixels before each look "
                      "(default: a sixteenth of the image)")
