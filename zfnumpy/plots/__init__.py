@@ -1,10 +1,13 @@
 """What draws: contact sheets pixel by pixel, curves and matrices with matplotlib. Nothing here computes a result."""
 
+from .ascent import ascent_sheet, fooled_sheet
 from .boxes import FOUND, TRUE, boxed, class_map_sheet, save_localization
 from .colour import grey, heat, overlay
 from .curves import save_confusion, save_curves
+from .embedding import save_scatter, thumbnails_sheet
 from .figures import BLUE, ORANGE
 from .maps import SCALES, activation_sheet, cut_out, faint, seeded
+from .neighbours import neighbours_sheet
 from .sheets import (
     FRAME,
     INK,
@@ -23,6 +26,7 @@ from .sheets import (
 )
 
 __all__ = ["BLUE", "FOUND", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "SCALES", "TRUE",
-           "activation_sheet", "boxed", "class_map_sheet", "cut_out", "enlarge", "faint", "filter_sheet", "grey",
-           "heading", "heat", "label", "overlay", "projection_sheet", "save_confusion", "save_curves",
-           "save_localization", "save_picture", "seeded", "signed", "strongest_sheet", "tile"]
+           "activation_sheet", "ascent_sheet", "boxed", "class_map_sheet", "cut_out", "enlarge", "faint",
+           "filter_sheet", "fooled_sheet", "grey", "heading", "heat", "label", "neighbours_sheet", "overlay",
+           "projection_sheet", "save_confusion", "save_curves", "save_localization", "save_picture", "save_scatter",
+           "seeded", "signed", "strongest_sheet", "thumbnails_sheet", "tile"]

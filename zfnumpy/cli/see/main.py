@@ -1,8 +1,8 @@
 """The command `see` and its kinds."""
 
-from . import basics, cams, rules
+from . import ascent, basics, cams, features, rules
 
-KINDS = (basics, cams, rules)
+KINDS = (basics, cams, rules, features, ascent)
 
 
 def add_commands(group):
