@@ -111,9 +111,10 @@ def add_pictures(sub):
     sub.add_argument("--seed", type=whole(0), help="of that split (default: as in training)")
 
 
-def open_pictures(args, net):
+def open_pictures(args, net, count=None):
     """Return ([Picture], data set or None, skipped) of the arguments of `add_pictures`, once `open_network` gave `net`.
 
+    count: so many of a data set, drawn at random, the same every time, where --pick does not choose (default: its first six).
     A data set's classes are those of the network, as far as they have the same names. DataError where no picture is
     named, or none can be read.
     """
@@ -128,7 +129,7 @@ def open_pictures(args, net):
     part = open_data(args.data, args.val_fraction, args.seed)[1]
     known = {name: k for k, name in enumerate(net.classes or ())}
     try:
-        picked = range(min(6, len(part))) if args.pick is None else [int(i) for i in args.pick.split(",")]
+        picked = _some(len(part), count) if args.pick is None else [int(i) for i in args.pick.split(",")]
     except ValueError:
         raise DataError(f"--pick takes whole numbers, as 0,5,9; got {args.pick!r}") from None
     found, skipped = [], []
@@ -142,6 +143,13 @@ def open_pictures(args, net):
     if not found:
         raise DataError(f"none of {len(skipped)} pictures could be read; the first: {skipped[0][1]}")
     return found, part, skipped
+
+
+def _some(total, count):
+    """Return which of `total` pictures to take: the first six, or `count` drawn without regard to their order."""
+    if count is None or count >= total:
+        return range(min(6, total) if count is None else total)
+    return sorted(np.random.default_rng(0).permutation(total)[:count].tolist())
 
 
 def class_of(net, text):

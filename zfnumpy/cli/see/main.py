@@ -1,8 +1,8 @@
 """The command `see` and its kinds."""
 
-from . import basics
+from . import basics, truth
 
-KINDS = (basics,)
+KINDS = (basics, truth)
 
 
 def add_commands(group):

@@ -1,0 +1,141 @@
+"""Does a map depend on what the network has learnt? Redraw its weights, layer by layer, and compare the maps.
+
+The model randomization test of Adebayo et al. (Sanity Checks for Saliency Maps, 1810.03292, sec. 3). A method whose map
+stays when every weight is random does not show what the network has learnt: at best it shows the picture.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import NodeError, ShapeError
+from ..layers.base import initial_weight
+from ..paths import save_result
+from .relevance import METHODS, relevance_maps
+from .similarity import correlation_of_ranks, ranks, ssim
+from .target import class_labels
+
+# A method passes where the rank correlation after full randomization, the mean over the pictures, is at most this far
+# from zero. Two maps that have nothing in common but their coarseness reach it by chance only over few pictures: the
+# coarsest map of this package's networks is of 4 × 4 numbers enlarged, and two such maps of noise correlate by 0 ± 0.26,
+# the mean of ten pictures by 0 ± 0.08 and that of fifty by 0 ± 0.04; two maps of white noise on 64 × 64 by 0 ± 0.016.
+PASSES_BELOW = 0.2
+
+
+@dataclass
+class Randomization:
+    """How alike each of M methods' maps of N pictures stay while the weights of L layers are redrawn, from the top down.
+
+    correlation, ssim (M, L, N): Spearman's rank correlation and the structural similarity of the map after a step with the
+    map of the trained network. cascading: a step redraws its layer and leaves those above it redrawn; else its layer alone.
+    maps (M, 1 + L, H, W): those of picture `shown`, the trained network's first. labels (N,): the class explained. blank
+    (M, L): how many maps are constant, and so have no order to compare. notes: why methods are missing.
+    """
+
+    methods: list
+    layers: list
+    labels: np.ndarray
+    correlation: np.ndarray
+    ssim: np.ndarray
+    maps: np.ndarray
+    blank: np.ndarray
+    shown: int = 0
+    cascading: bool = True
+    seed: int = 0
+    notes: dict = field(default_factory=dict)
+
+    def similarity(self, method):
+        """Return the mean rank correlation over the pictures after the last step; of single layers, their largest mean."""
+        means = self.correlation[self.methods.index(method)].mean(axis=-1)
+        return float(means[-1] if self.cascading else means.max())
+
+    def passes(self, method):
+        """Return whether a method's maps lose what they shared with the trained network's: see PASSES_BELOW."""
+        return abs(self.similarity(method)) <= PASSES_BELOW
+
+    def save(self, folder):
+        """Write randomization.npz (arrays) and .json (settings, means and verdicts) into `folder`."""
+        means = {method: {"passes": self.passes(method), "rank correlation": self.correlation[m].mean(axis=-1).tolist(),
+                          "ssim": self.ssim[m].mean(axis=-1).tolist(), "blank maps": self.blank[m].tolist()}
+                 for m, method in enumerate(self.methods)}
+        about = {"methods": means, "layers": self.layers, "cascading": self.cascading, "seed": self.seed,
+                 "pictures": len(self.labels), "shown": self.shown, "passes below": PASSES_BELOW, "left out": self.notes}
+        save_result(folder, "randomization",
+                    {"correlation": self.correlation, "ssim": self.ssim, "maps": self.maps, "labels": self.labels}, about)
+
+
+def weighted_layers(net, most=None):
+    """Return the names of the layers with weights, the last first; at most `most` of them, evenly spread, both ends kept."""
+    names = [name for name, node in net.nodes.items() if "weight" in node.layer.params][::-1]
+    if most is None or len(names) <= most:
+        return names
+    return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, most).round().astype(int))]
+
+
+def randomize(net, layers, seed=0):
+    """Draw the weights of `layers` anew, from what the network's own `init` starts with; biases become zero. Changes net.
+
+    A layer gets the same weights whenever it is drawn with this seed, whichever others are.
+    """
+    order = list(net.nodes)
+    for name in layers:
+        layer = net.node(name).layer
+        if "weight" not in layer.params:
+            raise NodeError(f"{name} has no weights to randomize; {', '.join(weighted_layers(net))} have")
+        shape = layer.params["weight"].shape
+        rng = np.random.default_rng([seed, order.index(name)])
+        net.params[f"{name}.weight"] = initial_weight(shape, int(np.prod(shape[1:])), net.ops, net.dtype, rng, net.init)
+        if "bias" in layer.params:
+            layer.params["bias"][...] = 0
+
+
+def randomization_test(net, x, methods=None, label=None, layers=None, cascading=True, seed=0, shown=0, progress=iter):
+    """Redraw the weights layer by layer from the top down, in a copy of net, and compare the maps of x (N, 3, H, W).
+
+    methods: {name: function} (default: relevance.METHODS); label: None for the trained network's strongest class in each
+    picture, an int, or N ints; the class stays while the network changes. layers: after which of them to look
+    (default: every one with weights); those between are redrawn as well. cascading False: each of them by itself, all others
+    as trained. `shown`: which picture's maps to keep. `progress` wraps the list of steps. Returns a Randomization.
+    """
+    N, weighted = x.shape[0], weighted_layers(net)
+    layers = weighted if layers is None else [name for name in weighted if name in _known(net, layers, weighted)]
+    if not 0 <= shown < N:
+        raise ShapeError(f"picture {shown} is to be shown, of {N}, 0 to {N - 1}")
+    if not layers:
+        raise NodeError(f"{net.name} has no layer with weights, so nothing can be drawn anew")
+    labels = class_labels(net, net.scores(x), label)
+    methods = METHODS if methods is None else methods
+    before, notes = relevance_maps(net, x, methods, labels)
+    methods = {name: methods[name] for name in before}
+    ordered = {name: [ranks(abs(each)) for each in maps] for name, maps in before.items()}
+    correlation, alike = (np.zeros((len(before), len(layers), N)) for _ in range(2))
+    blank = np.zeros((len(before), len(layers)), np.int64)
+    kept = np.zeros((len(before), 1 + len(layers), *x.shape[2:]), next(iter(before.values())).dtype)
+    kept[:, 0] = [maps[shown] for maps in before.values()]
+    other, drawn = net.copy(), 0
+    for step in progress(range(len(layers))):
+        if cascading:
+            upto = weighted.index(layers[step]) + 1
+            randomize(other, weighted[drawn:upto], seed)
+            drawn = upto
+        else:
+            for name, value in net.params.items():
+                other.params[name] = value
+            randomize(other, [layers[step]], seed)
+        after, _ = relevance_maps(other, x, methods, labels)
+        for m, name in enumerate(before):
+            alike[m, step] = ssim(abs(before[name]), abs(after[name]))
+            kept[m, 1 + step] = after[name][shown]
+            for n, each in enumerate(after[name]):
+                correlation[m, step, n] = correlation_of_ranks(ordered[name][n], ranks(abs(each)))
+                blank[m, step] += each.min() == each.max()
+    return Randomization(list(before), layers, labels, correlation, alike, kept, blank, shown, cascading, seed, notes)
+
+
+
+
+def _known(net, layers, weighted):
+    for name in layers:
+        if net.node(name).name not in weighted:
+            raise NodeError(f"{name} has no weights to randomize; {', '.join(weighted)} have")
+    return set(layers)
