@@ -114,7 +114,7 @@ def add_pictures(sub):
 def open_pictures(args, net, count=None):
     """Return ([Picture], data set or None, skipped) of the arguments of `add_pictures`, once `open_network` gave `net`.
 
-    count: so many of a data set, drawn at random, the same every time, where --pick does not choose (default: its first six).
+    count: so many of a data set, the same draw every time, where --pick does not choose (None: its first six).
     A data set's classes are those of the network, as far as they have the same names. DataError where no picture is
     named, or none can be read.
     """

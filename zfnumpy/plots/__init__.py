@@ -23,4 +23,5 @@ from .truth import randomization_sheet, save_perturbation, save_randomization, s
 
 __all__ = ["BLUE", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "enlarge", "filter_sheet", "grey", "heading",
            "heat", "label", "overlay", "projection_sheet", "randomization_sheet", "save_confusion", "save_curves",
-           "save_perturbation", "save_picture", "save_randomization", "save_truth_table", "signed", "strongest_sheet", "tile"]
+           "save_perturbation", "save_picture", "save_randomization", "save_truth_table", "signed", "strongest_sheet",
+           "tile"]

@@ -61,8 +61,8 @@ def pointing_game(maps, masks, tolerance=0, parts=None, names=None):
 def true_masks(dataset, rows, preprocessing):
     """Return the masks (N, crop, crop) bool of a data set's pictures `rows`, as the network sees them; None where none.
 
-    From the data set's `masks`, else from its `boxes` (x0, y0, x1, y1, half-open, in the picture's pixels). A picture without
-    a box has an empty mask.
+    From the data set's `masks`, else from its `boxes` (x0, y0, x1, y1, half-open, in the picture's pixels). A picture
+    without a box has an empty mask.
     """
     if not hasattr(dataset, "masks") and not hasattr(dataset, "boxes"):
         return None

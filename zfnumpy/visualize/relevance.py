@@ -26,7 +26,7 @@ def gradient_input(net, x, label=None, tape=None):
 
 
 def guided(net, x, label=None, tape=None):
-    """Guided backpropagation (Springenberg et al., 1412.6806) from the class score: its largest magnitude over the colours."""
+    """Guided backpropagation (Springenberg et al., 1412.6806) from the class score: its magnitude, as for the gradient."""
     return net.ops.to_numpy(magnitude(_from_one(net, x, label, tape, "guided")))
 
 
@@ -40,7 +40,7 @@ def deconvnet(net, x, label=None, tape=None):
 
 
 def edges(net, x, label=None, tape=None):
-    """The picture's own edges: the magnitude of its grey-value gradient, the largest over the colours. Ignores the network."""
+    """The picture's own edges: how steep it is at each pixel, the largest over the colours. Ignores the network."""
     padded = np.pad(net.ops.to_numpy(x), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     down, across = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1], padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
     return np.hypot(down, across).max(axis=1) / 2
@@ -60,7 +60,7 @@ def noise(net, x, label=None, tape=None):
     return np.array(maps, x.dtype).reshape(len(pictures), *pictures.shape[2:])
 
 
-METHODS = {"gradient": gradient, "gradient × input": gradient_input, "guided": guided, "deconvnet": deconvnet,
+METHODS = {"gradient": gradient, "gradient-x-input": gradient_input, "guided": guided, "deconvnet": deconvnet,
            "edges": edges, "centre": centre, "noise": noise}
 MODEL_FREE = ("edges", "centre", "noise")
 

@@ -60,9 +60,10 @@ def _up_to_one(maps):
 
 
 def smooth(xp, values, sigma, reach=None):
-    """Blur values (..., H, W), an array of the module xp, by a Gaussian of `sigma` pixels, cut after `reach` (default: 3 sigma).
+    """Blur values (..., H, W), an array of the module xp, by a Gaussian of `sigma` pixels.
 
-    At the borders the window's weights sum to one again: a constant stays what it is. Shape and dtype are kept.
+    It is cut after `reach` pixels (default: 3 sigma). At the borders the window's weights sum to one
+    again: a constant stays what it is. Shape and dtype are kept.
     """
     reach = int(np.ceil(3 * sigma)) if reach is None else reach
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)

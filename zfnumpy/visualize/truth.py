@@ -56,14 +56,10 @@ class TruthTable:
         square = np.where(known, values - np.where(np.isfinite(mean), mean, 0)[:, None], 0) ** 2
         return np.where(known.any(axis=1), np.sqrt(square.sum(axis=1) / np.maximum(known.sum(axis=1), 1)), np.nan)
 
-    def verdict(self, method):
-        """Return "passes" or "fails": the sanity check's word on a method (see sanity.PASSES_BELOW)."""
-        return "passes" if self.randomization.passes(method) else "fails"
-
     def rows(self):
         """Return a dict a method: its name, the sanity check's verdict, and every column's mean and deviation."""
         means, deviations = ({column: each(column) for column in self.values} for each in (self.mean, self.deviation))
-        return [{"method": method, "sanity": self.verdict(method)}
+        return [{"method": method, "sanity": self.randomization.verdict(method)}
                 | {key: float(value) for column in self.values
                    for key, value in ((column, means[column][m]), (f"{column} deviation", deviations[column][m]))}
                 for m, method in enumerate(self.methods)]
@@ -75,7 +71,7 @@ class TruthTable:
         lines = [head]
         for m, method in enumerate(self.methods):
             cells = [_number(self.mean(c)[m], self.deviation(c)[m] if c == "similarity" else None) for c in self.values]
-            lines.append([method, cells[0], self.verdict(method), *cells[1:]])
+            lines.append([method, cells[0], self.randomization.verdict(method), *cells[1:]])
         cells = [_number(self.chance.get(column, np.nan)) for column in self.values]
         lines.append(["(chance)", cells[0], "", *cells[1:]])
         widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
@@ -88,8 +84,7 @@ class TruthTable:
         """Write truth.npz (every picture's values), .json and .csv (a row a method), and the randomization's files."""
         folder = Path(folder)
         self.randomization.save(folder)
-        arrays = {f"{kind}_{column}" if kind else column: each for column, each in self.values.items() for kind in ("",)}
-        arrays |= {"maps": self.maps, "labels": self.labels}
+        arrays = {**self.values, "maps": self.maps, "labels": self.labels}
         for name, place in (("deletion", 0), ("insertion", 1)):
             arrays[f"{name}_curves"] = np.array([self.curves[method][place].probabilities for method in self.methods])
         arrays["shares"] = self.curves[self.methods[0]][0].shares
@@ -121,8 +116,9 @@ def truth_table(net, x, methods=None, label=None, masks=None, parts=None, names=
     maps, notes = relevance_maps(net, x, methods, labels)
     curves, pointings, unknown = {}, {}, np.full(len(labels), np.nan)
     values = {column: np.zeros((len(maps), len(labels))) for column in COLUMNS}
-    values["similarity"], values["ssim"] = tested.correlation[:, -1], tested.ssim[:, -1]
     for m, (name, found) in enumerate(progress(list(maps.items()))):
+        values["similarity"][m], values["ssim"][m] = (each[m, tested.decisive(name)]
+                                                      for each in (tested.correlation, tested.ssim))
         curves[name] = (deletion(net, x, found, labels, fill, steps, batch, seed),
                         insertion(net, x, found, labels, "blur", steps, batch, seed))
         values["deletion"][m], values["insertion"][m] = (curve.area() for curve in curves[name])
