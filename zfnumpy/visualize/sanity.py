@@ -29,6 +29,8 @@ class Randomization:
 
     correlation, ssim (M, L, N): Spearman's rank correlation and the structural similarity of the map after a step with the
     map of the trained network. cascading: a step redraws its layer and leaves those above it redrawn; else its layer alone.
+    others (M, N): the rank correlation of the trained network's map with that of the next picture, NaN for a single one:
+    what maps of the method share whatever the picture, from the strides and borders of the layers, say.
     maps (M, 1 + L, H, W): those of picture `shown`, the trained network's first. labels (N,): the class explained. blank
     (M, L): how many maps are constant, and so have no order to compare. notes: why methods are missing.
     """
@@ -38,6 +40,7 @@ class Randomization:
     labels: np.ndarray
     correlation: np.ndarray
     ssim: np.ndarray
+    others: np.ndarray
     maps: np.ndarray
     blank: np.ndarray
     shown: int = 0
@@ -62,13 +65,15 @@ class Randomization:
     def save(self, folder):
         """Write randomization.npz (arrays) and .json (settings, means and verdicts) into `folder`."""
         means = {method: {"verdict": self.verdict(method), "rank correlation": self.correlation[m].mean(axis=-1).tolist(),
-                          "ssim": self.ssim[m].mean(axis=-1).tolist(), "blank maps": self.blank[m].tolist()}
+                          "ssim": self.ssim[m].mean(axis=-1).tolist(), "blank maps": self.blank[m].tolist(),
+                          "rank correlation with the next picture": _number(self.others[m].mean())}
                  for m, method in enumerate(self.methods)}
         about = {"methods": means, "layers": self.layers, "cascading": self.cascading, "seed": self.seed,
                  "pictures": len(self.labels), "shown": self.shown,
                  "passes below": PASSES_BELOW, "fails from": FAILS_FROM, "left out": self.notes}
         save_result(folder, "randomization",
-                    {"correlation": self.correlation, "ssim": self.ssim, "maps": self.maps, "labels": self.labels}, about)
+                    {"correlation": self.correlation, "ssim": self.ssim, "others": self.others, "maps": self.maps,
+                     "labels": self.labels}, about)
 
 
 def weighted_layers(net, most=None):
@@ -102,7 +107,8 @@ def randomization_test(net, x, methods=None, label=None, layers=None, cascading=
     methods: {name: function} (default: relevance.METHODS); label: None for the trained network's strongest class in each
     picture, an int, or N ints; the class stays while the network changes. layers: after which of them to look (default:
     every one with weights); those between are redrawn as well, and the last look is at a network all of whose weights
-    are random. cascading False: each of `layers` by itself, all others as trained. `shown`: which picture's maps to keep. `progress` wraps the list of steps. Returns a Randomization.
+    are random. cascading False: each of `layers` by itself, all others as trained. `shown`: which picture's maps to keep.
+    `progress` wraps the list of steps. Returns a Randomization.
     """
     N, weighted = x.shape[0], weighted_layers(net)
     if layers is not None:
@@ -121,6 +127,8 @@ def randomization_test(net, x, methods=None, label=None, layers=None, cascading=
     blank = np.zeros((len(before), len(layers)), np.int64)
     kept = np.zeros((len(before), 1 + len(layers), *x.shape[2:]), next(iter(before.values())).dtype)
     kept[:, 0] = [maps[shown] for maps in before.values()]
+    others = np.array([[correlation_of_ranks(a, b) if N > 1 else np.nan for a, b in zip(each, each[1:] + each[:1])]
+                       for each in ordered.values()])
     other, drawn = net.copy(), 0
     for step in progress(range(len(layers))):
         if cascading:
@@ -138,9 +146,14 @@ def randomization_test(net, x, methods=None, label=None, layers=None, cascading=
             for n, each in enumerate(after[name]):
                 correlation[m, step, n] = correlation_of_ranks(ordered[name][n], ranks(abs(each)))
                 blank[m, step] += each.min() == each.max()
-    return Randomization(list(before), layers, labels, correlation, alike, kept, blank, shown, cascading, seed, notes)
+    return Randomization(list(before), layers, labels, correlation, alike, others, kept, blank, shown, cascading, seed, notes)
 
 
+
+
+def _number(value):
+    """Return a float for JSON, which has no NaN."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _known(net, layers, weighted):

@@ -17,7 +17,7 @@ from .relevance import relevance_maps
 from .sanity import randomization_test
 from .target import class_labels
 
-COLUMNS = {"similarity": "after randomization", "ssim": "ssim", "deletion": "deletion ↓", "insertion": "insertion ↑",
+COLUMNS = {"similarity": "randomized", "ssim": "ssim", "others": "other picture", "deletion": "deletion ↓", "insertion": "insertion ↑",
            "pointing": "pointing ↑", "energy": "energy in mask ↑"}
 
 
@@ -25,8 +25,8 @@ COLUMNS = {"similarity": "after randomization", "ssim": "ssim", "deletion": "del
 class TruthTable:
     """Three tests of M methods on N pictures, a row a method.
 
-    values {column: (M, N)} of COLUMNS, one a picture: "similarity" and "ssim" between the map of the trained network and
-    that after full randomization, "deletion" and "insertion" areas under the curve, "pointing" hits and "energy"
+    values {column: (M, N)} of COLUMNS, one a picture: "similarity" (rank correlation) and "ssim" between the map of the
+    trained network and that after full randomization, "others" the rank correlation with another picture's map, "deletion" and "insertion" areas under the curve, "pointing" hits and "energy"
     inside the object's mask; NaN where the object is not known. chance {column: its value for a map that knows nothing}, as
     far as it is known beforehand. maps (M, N, H, W): the relevance of the trained network. randomization, curves
     {method: (deletion, insertion)} and pointings {method: Pointing}: what the columns are from.
@@ -119,6 +119,7 @@ def truth_table(net, x, methods=None, label=None, masks=None, parts=None, names=
     for m, (name, found) in enumerate(progress(list(maps.items()))):
         values["similarity"][m], values["ssim"][m] = (each[m, tested.decisive(name)]
                                                       for each in (tested.correlation, tested.ssim))
+        values["others"][m] = tested.others[m]
         curves[name] = (deletion(net, x, found, labels, fill, steps, batch, seed),
                         insertion(net, x, found, labels, "blur", steps, batch, seed))
         values["deletion"][m], values["insertion"][m] = (curve.area() for curve in curves[name])
