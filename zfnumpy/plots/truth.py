@@ -65,9 +65,10 @@ def save_randomization(path, found):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     left.set_ylim(min(-1.25 * PASSES_BELOW, lowest - 0.03), 1.05)
-    for low, high, text in ((-PASSES_BELOW, PASSES_BELOW, "passes where it ends in here"), (FAILS_FROM, 1.05, "fails here")):
-        left.axhspan(low, high, color="0.93", zorder=0)
-        left.text(0.02, low + 0.015, text, fontsize=8.5, color="0.35", transform=left.get_yaxis_transform())
+    left.axhspan(-PASSES_BELOW, PASSES_BELOW, color="0.93", zorder=0)
+    left.axhline(FAILS_FROM, color="0.5", linewidth=0.8, linestyle=(0, (4, 3)))
+    for height, text in ((-PASSES_BELOW, "passes where it ends in here"), (FAILS_FROM, "fails above")):
+        left.text(0.02, height + 0.015, text, fontsize=8.5, color="0.35", transform=left.get_yaxis_transform())
     figure.legend(*left.get_legend_handles_labels(), loc="outside right center", frameon=False, handlelength=4)
     figure.suptitle(f"{_pictures(found.correlation.shape[-1])}: mean ± deviation", fontsize=10)
     save_figure(figure, path)

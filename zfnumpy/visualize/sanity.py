@@ -146,7 +146,8 @@ def randomization_test(net, x, methods=None, label=None, layers=None, cascading=
             for n, each in enumerate(after[name]):
                 correlation[m, step, n] = correlation_of_ranks(ordered[name][n], ranks(abs(each)))
                 blank[m, step] += each.min() == each.max()
-    return Randomization(list(before), layers, labels, correlation, alike, others, kept, blank, shown, cascading, seed, notes)
+    return Randomization(list(before), layers, labels, correlation, alike, others, kept, blank, shown, cascading, seed,
+                         notes)
 
 
 

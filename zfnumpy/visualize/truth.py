@@ -17,8 +17,8 @@ from .relevance import relevance_maps
 from .sanity import randomization_test
 from .target import class_labels
 
-COLUMNS = {"similarity": "randomized", "ssim": "ssim", "others": "other picture", "deletion": "deletion ↓", "insertion": "insertion ↑",
-           "pointing": "pointing ↑", "energy": "energy in mask ↑"}
+COLUMNS = {"similarity": "randomized", "ssim": "ssim", "others": "other picture", "deletion": "deletion ↓",
+           "insertion": "insertion ↑", "pointing": "pointing ↑", "energy": "energy in mask ↑"}
 
 
 @dataclass
@@ -26,8 +26,9 @@ class TruthTable:
     """Three tests of M methods on N pictures, a row a method.
 
     values {column: (M, N)} of COLUMNS, one a picture: "similarity" (rank correlation) and "ssim" between the map of the
-    trained network and that after full randomization, "others" the rank correlation with another picture's map, "deletion" and "insertion" areas under the curve, "pointing" hits and "energy"
-    inside the object's mask; NaN where the object is not known. chance {column: its value for a map that knows nothing}, as
+    trained network and that after full randomization, "others" the rank correlation with another picture's map,
+    "deletion" and "insertion" areas under the curve, "pointing" hits and "energy" inside the object's mask; NaN where it
+    is not known. labels (N,): the class explained; right: of how many pictures it is the network's answer. chance {column: its value for a map that knows nothing}, as
     far as it is known beforehand. maps (M, N, H, W): the relevance of the trained network. randomization, curves
     {method: (deletion, insertion)} and pointings {method: Pointing}: what the columns are from.
     """
