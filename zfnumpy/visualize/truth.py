@@ -28,9 +28,10 @@ class TruthTable:
     values {column: (M, N)} of COLUMNS, one a picture: "similarity" (rank correlation) and "ssim" between the map of the
     trained network and that after full randomization, "others" the rank correlation with another picture's map,
     "deletion" and "insertion" areas under the curve, "pointing" hits and "energy" inside the object's mask; NaN where it
-    is not known. labels (N,): the class explained; right: of how many pictures it is the network's answer. chance {column: its value for a map that knows nothing}, as
-    far as it is known beforehand. maps (M, N, H, W): the relevance of the trained network. randomization, curves
-    {method: (deletion, insertion)} and pointings {method: Pointing}: what the columns are from.
+    is not known. labels (N,): the class explained; right: of how many pictures it is the network's answer, a share. chance
+    {column: what a map that knows nothing gets}, where that is known beforehand. maps (M, N, H, W): the relevance of the
+    trained network. randomization, curves {method: (deletion, insertion)} and pointings {method: Pointing}: where the
+    columns are from. notes {method: why the network cannot have it}.
     """
 
     methods: list
