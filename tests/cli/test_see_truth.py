@@ -2,6 +2,7 @@
 
 import csv
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 import zfnumpy as zf
 from zfnumpy import checkpoint
 from zfnumpy.cli import main
-from zfnumpy.cli.common import open_data
+from zfnumpy.cli.common import open_pictures
 from zfnumpy.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from zfnumpy.network import Network
 
@@ -75,16 +76,17 @@ def test_on_sketches(capsys, net_file):
                 picture.load()
 
 
-def test_the_pictures_are_drawn_from_all_of_them_and_the_same_every_time(capsys, net_file):
-    for out in "ab":
-        assert run(capsys, net_file, "--data", "sketches:140", "--count", "5", "--steps", "1", "--methods", "noise",
-                   "--out", out)[0] == 0
-    found = []
-    for out in "ab":
-        with np.load(f"{out}/truth.npz") as arrays:
-            found.append((arrays["maps"], arrays["labels"].tolist()))
-    assert (found[0][0] == found[1][0]).all()
-    assert found[0][1] == found[1][1] != open_data("sketches:140")[1].labels[:5].tolist()
+def test_the_pictures_are_drawn_from_all_of_them_and_the_same_every_time(net_file):
+    net = checkpoint.load(net_file, ops=zf.get_ops("numpy"))
+    args = Namespace(images=[], data="sketches:700", pick=None, val_fraction=None, seed=None)
+    drawn = [[picture.index for picture in open_pictures(args, net, 20)[0]] for _ in range(2)]
+    assert drawn[0] == drawn[1] == sorted(set(drawn[0]))
+    assert len(drawn[0]) == 20
+    assert max(drawn[0]) > 70                                        # not the first twenty of a hundred
+    assert [picture.index for picture in open_pictures(args, net)[0]] == [0, 1, 2, 3, 4, 5]
+    assert len(open_pictures(args, net, 1000)[0]) == 100
+    args.pick = "7,3"
+    assert [picture.index for picture in open_pictures(args, net, 20)[0]] == [7, 3]
 
 
 def test_on_files(capsys, net_file):

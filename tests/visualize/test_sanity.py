@@ -90,6 +90,8 @@ def test_a_layer_is_drawn_as_it_was_begun(init):
         assert net.params[f"{name}.weight"].std() == pytest.approx(expected, rel=0.1)
         assert abs(net.params[f"{name}.weight"].mean()) < 0.2 * expected
         assert not net.params[f"{name}.bias"].any()
+    one, other = (net.params[f"{name}.weight"].ravel()[:100] for name in ("fc3", "conv2"))
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.4                  # and no two layers from the same numbers
 
 
 def test_the_seed_decides_alone():
