@@ -56,7 +56,7 @@ def names_of(*layers):
 def test_layers_are_redrawn_from_the_top_down_and_stay_so():
     net, spy = network(), Spy()
     before = {name: value.copy() for name, value in net.params.items()}
-    found = randomization_test(net, pictures(), {"spy": spy})
+    found = randomization_test(net, pictures(), {"spy": spy}, draws=1)
     assert found.layers == LAYERS == weighted_layers(net)
     assert len(spy.seen) == 5
     assert not spy.changed(before, spy.seen[0])
@@ -67,14 +67,14 @@ def test_layers_are_redrawn_from_the_top_down_and_stay_so():
 
 def test_single_layers_are_redrawn_by_themselves():
     net, spy = network(), Spy()
-    randomization_test(net, pictures(), {"spy": spy}, cascading=False)
+    randomization_test(net, pictures(), {"spy": spy}, cascading=False, draws=1)
     for layer, seen in zip(LAYERS, spy.seen[1:]):
         assert sorted(spy.changed(spy.seen[0], seen)) == names_of(layer)
 
 
 def test_between_the_layers_looked_at_all_are_redrawn_and_the_last_look_is_at_a_random_network():
     net, spy = network(), Spy()
-    found = randomization_test(net, pictures(), {"spy": spy}, layers=["fc3"])
+    found = randomization_test(net, pictures(), {"spy": spy}, layers=["fc3"], draws=1)
     assert found.layers == ["fc3", "conv1"]
     assert sorted(spy.changed(spy.seen[0], spy.seen[1])) == names_of("fc4", "fc3")
     assert sorted(spy.changed(spy.seen[1], spy.seen[2])) == names_of("conv2", "conv1")
@@ -113,7 +113,7 @@ def test_the_seed_decides_alone():
 
 def test_similarities_are_those_of_the_maps():
     net, x, labels = network(), pictures(), [2, 0, 1]
-    found = randomization_test(net, x, {"gradient": gradient}, labels, shown=1)
+    found = randomization_test(net, x, {"gradient": gradient}, labels, draws=1, shown=1)
     other, before = net.copy(), gradient(net, x, labels)
     assert (found.maps[0, 0] == before[1]).all()
     for step, layer in enumerate(LAYERS):
@@ -127,18 +127,33 @@ def test_similarities_are_those_of_the_maps():
     assert not found.blank.any()
 
 
+def test_pictures_are_dealt_out_to_the_random_networks():
+    net, x, labels = network(), pictures(5), np.array([2, 0, 1, 1, 0])
+    found = randomization_test(net, x, {"gradient": gradient}, labels, draws=2, shown=3)
+    before = gradient(net, x, labels)
+    for draw, dealt in ((0, [0, 2, 4]), (1, [1, 3])):
+        other = net.copy()
+        randomize(other, LAYERS, draw=draw)
+        after = gradient(other, x, labels)
+        np.testing.assert_allclose(found.correlation[0, -1, dealt], [rank_correlation(before[n], after[n]) for n in dealt])
+        np.testing.assert_allclose(found.ssim[0, -1, dealt], ssim(before, after)[dealt])
+    np.testing.assert_allclose(found.maps[0, -1], after[3], rtol=1e-12)
+    assert (found.draws, randomization_test(net, x[:2], {"gradient": gradient}).draws) == (2, 2)
+
+
 def test_the_class_is_the_trained_network_s_throughout():
     net, x = network(), pictures()
     best, spied = net.scores(x).argmax(axis=1), []
-    randomization_test(net, x, {"spy": lambda net, x, label, tape: spied.append(label) or gradient(net, x, label, tape)})
+    randomization_test(net, x, {"spy": lambda net, x, label, tape: spied.append(label) or gradient(net, x, label, tape)},
+                       draws=1)
     assert all((label == best).all() for label in spied)
 
 
 def test_signs_do_not_count():
     net, signs = network(), iter([1, -1, 1, -1, 1])
     x = pictures()
-    found = randomization_test(net, x, {"flipping": lambda net, x, label, tape: next(signs) * np.arange(1, 121.0)
-                                        .reshape(1, 12, 10).repeat(3, 0)})
+    ramp = np.arange(1, 121.0).reshape(1, 12, 10).repeat(3, 0)
+    found = randomization_test(net, x, {"flipping": lambda net, x, label, tape: next(signs) * ramp}, draws=1)
     assert (found.correlation == 1).all()
     assert (found.ssim == 1).all()
 
@@ -194,10 +209,10 @@ def test_blank_maps_are_counted_and_compared_as_constants():
     def dying(net, x, label, tape):
         return next(steps) * RNG.random((3, 12, 10))
 
-    found = randomization_test(network(), pictures(), {"dying": dying})
+    found = randomization_test(network(), pictures(), {"dying": dying}, draws=1)
     assert found.blank.tolist() == [[3, 0, 3, 3]]
     assert (found.correlation[0, [0, 2, 3]] == 0).all()
-    always = randomization_test(network(), pictures(), {"zero": lambda net, x, label, tape: np.zeros((3, 12, 10))})
+    always = randomization_test(network(), pictures(), {"zero": lambda net, x, label, tape: np.zeros((len(x), 12, 10))})
     assert (always.correlation == 1).all()
     assert always.verdict("zero") == "fails"
 
@@ -232,8 +247,8 @@ def test_a_few_layers_of_many():
 
 def test_progress_counts_the_layers():
     counted = []
-    randomization_test(network(), pictures(), progress=lambda steps: counted.append(len(steps)) or steps)
-    assert counted == [4]
+    randomization_test(network(), pictures(), draws=2, progress=lambda steps: counted.append(len(steps)) or steps)
+    assert counted == [8]
 
 
 def test_saved(tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import NodeError, ShapeError
 from ..layers.base import initial_weight
 from ..paths import save_result
+from ..shapes import count
 from .relevance import METHODS, relevance_maps
 from .similarity import correlation_of_ranks, ranks, ssim
 from .target import class_labels
@@ -21,6 +22,9 @@ from .target import class_labels
 # pictures by 0 ± 0.08. It fails from FAILS_FROM on, where two of three pairs of pixels keep their order (of unrelated maps
 # one of two). Between them it passes partly: the map has changed, and the picture still shines through.
 PASSES_BELOW, FAILS_FROM = 0.2, 0.5
+# One random network may by chance look where the trained one does, in all pictures: the means of Grad-CAM's coarse maps
+# scatter by 0.1 from one random network to the next. So the pictures are dealt out to several.
+DRAWS = 5
 
 
 @dataclass
@@ -29,6 +33,7 @@ class Randomization:
 
     correlation, ssim (M, L, N): Spearman's rank correlation and the structural similarity of the map after a step with the
     map of the trained network. cascading: a step redraws its layer and leaves those above it redrawn; else its layer alone.
+    draws: how many random networks; picture n meets the one of number n modulo draws.
     others (M, N): the rank correlation of the trained network's map with that of the next picture, NaN for a single one:
     what maps of the method share whatever the picture, from the strides and borders of the layers, say.
     maps (M, 1 + L, H, W): those of picture `shown`, the trained network's first. labels (N,): the class explained. blank
@@ -46,6 +51,7 @@ class Randomization:
     shown: int = 0
     cascading: bool = True
     seed: int = 0
+    draws: int = 1
     notes: dict = field(default_factory=dict)
 
     def decisive(self, method):
@@ -69,7 +75,7 @@ class Randomization:
                           "rank correlation with the next picture": _number(self.others[m].mean())}
                  for m, method in enumerate(self.methods)}
         about = {"methods": means, "layers": self.layers, "cascading": self.cascading, "seed": self.seed,
-                 "pictures": len(self.labels), "shown": self.shown,
+                 "random networks": self.draws, "pictures": len(self.labels), "shown": self.shown,
                  "passes below": PASSES_BELOW, "fails from": FAILS_FROM, "left out": self.notes}
         save_result(folder, "randomization",
                     {"correlation": self.correlation, "ssim": self.ssim, "others": self.others, "maps": self.maps,
@@ -84,10 +90,11 @@ def weighted_layers(net, most=None):
     return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, most).round().astype(int))]
 
 
-def randomize(net, layers, seed=0):
+def randomize(net, layers, seed=0, draw=0):
     """Draw the weights of `layers` anew, from what the network's own `init` starts with; biases become zero. Changes net.
 
-    A layer gets the same weights whenever it is drawn with this seed, whichever others are.
+    A layer gets the same weights whenever it is drawn with this seed, whichever others are. draw: which of the networks
+    that one seed gives.
     """
     order = list(net.nodes)
     for name in layers:
@@ -95,22 +102,25 @@ def randomize(net, layers, seed=0):
         if "weight" not in layer.params:
             raise NodeError(f"{name} has no weights to randomize; {', '.join(weighted_layers(net))} have")
         shape = layer.params["weight"].shape
-        rng = np.random.default_rng([seed, order.index(name)])
+        rng = np.random.default_rng([seed, draw, order.index(name)])
         net.params[f"{name}.weight"] = initial_weight(shape, int(np.prod(shape[1:])), net.ops, net.dtype, rng, net.init)
         if "bias" in layer.params:
             layer.params["bias"][...] = 0
 
 
-def randomization_test(net, x, methods=None, label=None, layers=None, cascading=True, seed=0, shown=0, progress=iter):
+def randomization_test(net, x, methods=None, label=None, layers=None, cascading=True, seed=0, draws=DRAWS, shown=0,
+                       progress=iter):
     """Redraw the weights layer by layer from the top down, in a copy of net, and compare the maps of x (N, 3, H, W).
 
     methods: {name: function} (default: relevance.METHODS); label: None for the trained network's strongest class in each
     picture, an int, or N ints; the class stays while the network changes. layers: after which of them to look (default:
     every one with weights); those between are redrawn as well, and the last look is at a network all of whose weights
-    are random. cascading False: each of `layers` by itself, all others as trained. `shown`: which picture's maps to keep.
-    `progress` wraps the list of steps. Returns a Randomization.
+    are random. cascading False: each of `layers` by itself, all others as trained. draws: how many random networks the
+    pictures are dealt out to. `shown`: which picture's maps to keep. `progress` wraps the list of steps of all of them.
+    Returns a Randomization.
     """
     N, weighted = x.shape[0], weighted_layers(net)
+    draws = min(count(draws, "draws"), N)
     if layers is not None:
         wanted = _known(net, layers, weighted) | set(weighted[-1:] if cascading else ())
     layers = weighted if layers is None else [name for name in weighted if name in wanted]
@@ -124,30 +134,33 @@ def randomization_test(net, x, methods=None, label=None, layers=None, cascading=
     methods = {name: methods[name] for name in before}
     ordered = {name: [ranks(abs(each)) for each in maps] for name, maps in before.items()}
     correlation, alike = (np.zeros((len(before), len(layers), N)) for _ in range(2))
-    blank = np.zeros((len(before), len(layers)), np.int64)
+    blank, L = np.zeros((len(before), len(layers)), np.int64), len(layers)
     kept = np.zeros((len(before), 1 + len(layers), *x.shape[2:]), next(iter(before.values())).dtype)
     kept[:, 0] = [maps[shown] for maps in before.values()]
     others = np.array([[correlation_of_ranks(a, b) if N > 1 else np.nan for a, b in zip(each, each[1:] + each[:1])]
                        for each in ordered.values()])
-    other, drawn = net.copy(), 0
-    for step in progress(range(len(layers))):
+    for draw, step in progress([(draw, step) for draw in range(draws) for step in range(L)]):
+        if step == 0:
+            other, drawn, dealt = net.copy(), 0, np.arange(draw, N, draws)
+            some = x[net.ops.asarray(dealt)]
         if cascading:
             upto = weighted.index(layers[step]) + 1
-            randomize(other, weighted[drawn:upto], seed)
+            randomize(other, weighted[drawn:upto], seed, draw)
             drawn = upto
         else:
             for name, value in net.params.items():
                 other.params[name] = value
-            randomize(other, [layers[step]], seed)
-        after, _ = relevance_maps(other, x, methods, labels)
+            randomize(other, [layers[step]], seed, draw)
+        after, _ = relevance_maps(other, some, methods, labels[dealt])
         for m, name in enumerate(before):
-            alike[m, step] = ssim(abs(before[name]), abs(after[name]))
-            kept[m, 1 + step] = after[name][shown]
-            for n, each in enumerate(after[name]):
+            alike[m, step, dealt] = ssim(abs(before[name][dealt]), abs(after[name]))
+            for n, each in zip(dealt, after[name]):
                 correlation[m, step, n] = correlation_of_ranks(ordered[name][n], ranks(abs(each)))
                 blank[m, step] += each.min() == each.max()
+                if n == shown:
+                    kept[m, 1 + step] = each
     return Randomization(list(before), layers, labels, correlation, alike, others, kept, blank, shown, cascading, seed,
-                         notes)
+                         draws, notes)
 
 
 

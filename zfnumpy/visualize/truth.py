@@ -14,7 +14,7 @@ from ..paths import save_result, written_whole
 from .deletion import STEPS, deletion, insertion
 from .pointing import pointing_game
 from .relevance import relevance_maps
-from .sanity import randomization_test
+from .sanity import DRAWS, randomization_test
 from .target import class_labels
 
 COLUMNS = {"similarity": "randomized", "ssim": "ssim", "others": "other picture", "deletion": "deletion ↓",
@@ -104,17 +104,17 @@ class TruthTable:
 
 
 def truth_table(net, x, methods=None, label=None, masks=None, parts=None, names=None, layers=None, cascading=True, seed=0,
-                steps=STEPS, fill="mean", batch=64, shown=0, progress=iter):
+                draws=DRAWS, steps=STEPS, fill="mean", batch=64, shown=0, progress=iter):
     """Put every method to the three tests on x (N, 3, H, W): a TruthTable.
 
     methods: {name: function(net, x, label, tape)} (default: relevance.METHODS); those that the network cannot have are left
     out and noted. label: None for each picture's strongest class, an int, or N ints. masks (N, H, W) bool: the objects,
-    empty where one is not known; parts and names as for pointing_game. layers, cascading, shown: of randomization_test;
-    steps, fill, batch: of deletion. `progress` wraps the steps of each test in turn. Same seed, same table.
+    empty where one is not known; parts and names as for pointing_game. layers, cascading, draws, shown: of
+    randomization_test; steps, fill, batch: of deletion. `progress` wraps the steps of each test in turn. Same seed, same table.
     """
     scores = net.scores(x)
     labels = class_labels(net, scores, label)
-    tested = randomization_test(net, x, methods, labels, layers, cascading, seed, shown, progress)
+    tested = randomization_test(net, x, methods, labels, layers, cascading, seed, draws, shown, progress)
     maps, notes = relevance_maps(net, x, methods, labels)
     curves, pointings, unknown = {}, {}, np.full(len(labels), np.nan)
     values = {column: np.zeros((len(maps), len(labels))) for column in COLUMNS}
@@ -142,4 +142,4 @@ def truth_table(net, x, methods=None, label=None, masks=None, parts=None, names=
 def _number(value, deviation=None):
     if not np.isfinite(value):
         return "–"
-    return f"{value:.3f}" + (f" ± {deviation:.2f}" if deviation is not None else "")
+    return f"{round(float(value), 3) + 0.0:.3f}" + (f" ± {deviation:.2f}" if deviation is not None else "")

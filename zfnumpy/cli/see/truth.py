@@ -25,6 +25,8 @@ def add_commands(what):
     sub.add_argument("--independent", action="store_true", help="randomize each layer by itself, not from the scores down")
     sub.add_argument("--steps", type=whole(1), default=STEPS, help=f"of deletion and insertion (default: {STEPS})")
     sub.add_argument("--fill", choices=FILLS, default="mean", help="what a deleted pixel becomes (default: mean)")
+    sub.add_argument("--draws", type=whole(1), default=sanity.DRAWS, help="random networks that the pictures are dealt out "
+                     f"to (default: {sanity.DRAWS})")
     sub.add_argument("--draw-seed", type=whole(0), default=0, help="of the random weights and ties (default: 0)")
     sub.add_argument("--batch-size", type=whole(1), default=64, help="pictures passed forward at once (default: 64)")
     sub.add_argument("--out", default=".", help="folder for the table and its figures (default: here)")
@@ -44,7 +46,7 @@ def see_truth(args):
     layers = args.layers.split(",") if args.layers else sanity.weighted_layers(net, MOST_LAYERS)
     names = [class_names(net)[k] for k in labels]
     table = truth_table(net, x, methods, labels, masks, parts, names, layers, not args.independent, args.draw_seed,
-                        args.steps, args.fill, args.batch_size, progress=bar(None, "testing", "step"))
+                        args.draws, args.steps, args.fill, args.batch_size, progress=bar(None, "testing", "step"))
     table.save(out)
     plots.save_truth_table(out / "truth.png", table)
     plots.save_randomization(out / "randomization.png", table.randomization)
