@@ -30,7 +30,7 @@ def save_truth_table(path, table):
             colour, hatch = BARS[verdict]
             axes.barh(m, value, height=0.7, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
             text = f"{round(value, 2) + 0.0:.2f} ± {spread:.2f}"                 # + 0.0: never -0.00
-            axes.text(0.04, m, f"{text}  {verdict}" if column == "similarity" else text, ha="left", va="center", fontsize=8.5)
+            axes.text(0.04, m, f"{text}  {verdict}" if column == "similarity" else text, va="center", fontsize=8.5)
         if chance is not None:
             axes.axvline(chance, color="0.55", linestyle=(0, (1, 1.5)), linewidth=1.2, zorder=0)
         axes.set_title(COLUMNS[column], fontsize=9.5)

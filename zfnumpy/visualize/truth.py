@@ -110,7 +110,7 @@ def truth_table(net, x, methods=None, label=None, masks=None, parts=None, names=
     methods: {name: function(net, x, label, tape)} (default: relevance.METHODS); those that the network cannot have are left
     out and noted. label: None for each picture's strongest class, an int, or N ints. masks (N, H, W) bool: the objects,
     empty where one is not known; parts and names as for pointing_game. layers, cascading, draws, shown: of
-    randomization_test; steps, fill, batch: of deletion. `progress` wraps the steps of each test in turn. Same seed, same table.
+    randomization_test; steps, fill, batch: of deletion. `progress` wraps the steps of each test in turn.
     """
     scores = net.scores(x)
     labels = class_labels(net, scores, label)
