@@ -17,7 +17,7 @@ from zfnumpy.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from zfnumpy.network import Network
 
 FILES = ["perturbation.png", "randomization.json", "randomization.npz", "randomization.png", "randomized_maps.png",
-         "truth.csv", "truth.json", "truth.npz", "truth.png"]
+         "truth.csv", "truth.json", "truth.npz", "truth.png", "truth_parts.csv"]
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def convolutional(ops=NUMPY, dtype="float64"):
 
 
 X = np.zeros((1, 3, 1, 4))
-X[0, 0, 0] = 4, 0, 0, 0                 # the mean of the colour: 1
+X[0, 0, 0] = 4, 1, 1, 2
 FIRST, LAST = np.array([[[4.0, 3, 2, 1]]]), np.array([[[0.0, 3, 2, 1]]])
 
 
@@ -44,19 +44,19 @@ FIRST, LAST = np.array([[[4.0, 3, 2, 1]]]), np.array([[[0.0, 3, 2, 1]]])
 def test_deleting_the_one_pixel_that_counts_first():
     found = deletion(first_pixel(), X, FIRST, 0, steps=4)
     assert found.shares.tolist() == [0, 0.25, 0.5, 0.75, 1]
-    np.testing.assert_allclose(found.probabilities, [[sigmoid(4), *[sigmoid(1)] * 4]])
-    np.testing.assert_allclose(found.area(), [(sigmoid(4) + 7 * sigmoid(1)) / 8])
+    np.testing.assert_allclose(found.probabilities, [[sigmoid(4), *[sigmoid(0)] * 4]])
+    np.testing.assert_allclose(found.area(), [(sigmoid(4) + 7 * 0.5) / 8])
 
 
 def test_and_last():
     found = deletion(first_pixel(), X, LAST, 0, steps=4)
-    np.testing.assert_allclose(found.probabilities, [[*[sigmoid(4)] * 4, sigmoid(1)]])
-    np.testing.assert_allclose(found.area(), [(7 * sigmoid(4) + sigmoid(1)) / 8])
+    np.testing.assert_allclose(found.probabilities, [[*[sigmoid(4)] * 4, 0.5]])
+    np.testing.assert_allclose(found.area(), [(7 * sigmoid(4) + 0.5) / 8])
 
 
 def test_inserting_it_first_and_last():
     blurred = np.exp(-0.5 * np.arange(4) ** 2)
-    low = sigmoid(4 * blurred[0] / blurred.sum())                    # what the Gaussian of one pixel leaves of it
+    low = sigmoid(blurred @ (4, 1, 1, 2) / blurred.sum())            # its Gaussian is of one pixel
     first, last = (insertion(first_pixel(), X, order, 0, steps=4) for order in (FIRST, LAST))
     np.testing.assert_allclose(first.probabilities, [[low, *[sigmoid(4)] * 4]])
     np.testing.assert_allclose(last.probabilities, [[*[low] * 4, sigmoid(4)]])
@@ -67,7 +67,7 @@ def test_inserting_it_first_and_last():
 def test_steps_that_do_not_divide_the_pixels():
     found = deletion(first_pixel(), X, LAST, 0, steps=3)
     np.testing.assert_allclose(found.shares, [0, 0.25, 0.75, 1])     # 4/3 and 8/3 pixels, rounded
-    np.testing.assert_allclose(found.area(), [0.75 * sigmoid(4) + 0.25 * (sigmoid(4) + sigmoid(1)) / 2])
+    np.testing.assert_allclose(found.area(), [0.75 * sigmoid(4) + 0.25 * (sigmoid(4) + 0.5) / 2])
 
 
 def test_area_is_the_trapezia_s():
@@ -85,7 +85,7 @@ def test_curves_are_their_definition(host_ops, kind, fill):
     found = kind(net, x, relevance, labels, fill, steps=7, batch=5)
     assert (x == before).all()
     for n in range(3):
-        other = x[n].mean(axis=(1, 2), keepdims=True) * np.ones((3, 6, 5)) if fill == "mean" else \
+        other = np.zeros((3, 6, 5)) if fill == "mean" else \
             smooth(np, x[n], 1.0)
         frame, onto = (x[n].copy(), other) if kind is deletion else (other.copy(), x[n])
         order, done = np.argsort(-relevance[n].ravel()), 0
@@ -137,7 +137,7 @@ def test_the_class_s_own_pixels_beat_noise_on_trained_weights(real_data):
 
 @pytest.mark.parametrize("kind", [deletion, insertion])
 def test_blank_pictures_keep_their_probability(kind):
-    net, x = convolutional(), np.full((1, 3, 6, 5), 0.5)
+    net, x = convolutional(), np.zeros((1, 3, 6, 5))
     found = kind(net, x, RNG.random((1, 6, 5)), 1)
     np.testing.assert_allclose(found.probabilities, net.probabilities(x)[0, 1])
 
@@ -145,7 +145,8 @@ def test_blank_pictures_keep_their_probability(kind):
 def test_a_picture_of_one_pixel():
     net = first_pixel(1)
     found = deletion(net, np.ones((1, 3, 1, 1)), np.ones((1, 1, 1)), 0)
-    np.testing.assert_allclose(found.area(), sigmoid(1))
+    assert (found.shares[[0, -1]].tolist(), found.shares.shape) == ([0, 1], (33,))
+    np.testing.assert_allclose(found.probabilities[0, [0, -1]], [sigmoid(1), 0.5])
 
 
 def test_the_blur_grows_with_the_picture_and_inputs_stay():

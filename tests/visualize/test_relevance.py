@@ -166,6 +166,8 @@ def test_names_and_classes_that_are_not_there():
         chosen(["gradients"])
     with pytest.raises(NodeError, match="there is no class 3"):
         relevance_maps(network(), pictures(), label=3)
+    with pytest.raises(NodeError, match="3 pictures need 3 classes, got 4"):
+        relevance_maps(network(), pictures(), label=[0, 1, 2, 0], batch=1)
 
 
 def test_on_a_device(device_ops):

@@ -88,6 +88,10 @@ def test_saved(table, tmp_path):
         assert (arrays["shares"] == table.curves["edges"][0].shares).all()
     eye = {(part["class"], part["part"]): part["pictures"] for part in about["parts"]["edges"]}
     assert eye == {("a", "eye"): 2, ("b", "eye"): 1, ("c", "eye"): 1}
+    with open(tmp_path / "truth_parts.csv", newline="", encoding="utf-8") as file:
+        first = next(csv.DictReader(file))
+    assert (first["class"], first["part"], first["pictures"]) == ("a", "eye", "2")
+    assert float(first["edges"]) == pytest.approx(table.pointings["edges"].parts["a", "eye"][0] / 2, abs=1e-4)
     assert about["left out"] == {"never": "not on this network"}
     assert (tmp_path / "randomization.json").exists()
 

@@ -92,8 +92,8 @@ def save_perturbation(path, curves):
                     loc="upper right" if not place else "upper left", ncols=2)
     panels[0].set_ylabel("probability of the class")
     pair = next(iter(curves.values()))
-    figure.suptitle(f"{_pictures(len(pair[0].labels))}: mean. Deleted pixels become the picture's {pair[0].fill}, inserted "
-                    f"ones come onto its {pair[1].fill}", fontsize=10)
+    figure.suptitle(f"{_pictures(len(pair[0].labels))}: mean. Deleted pixels take the {pair[0].fill}, inserted ones come "
+                    f"onto the {pair[1].fill}", fontsize=10)
     save_figure(figure, path)
 
 

@@ -41,9 +41,10 @@ class PerturbationCurve:
 def deletion(net, x, relevance, label=None, fill="mean", steps=STEPS, batch=64, seed=0, progress=iter):
     """Delete the pixels of x (N, 3, H, W) by relevance (N, H, W), the largest first: a PerturbationCurve of S = steps.
 
-    fill "mean": a deleted pixel takes its picture's mean colour; "blur": that of the picture blurred by a twelfth of its
-    side. Equal relevances are deleted in an order drawn with `seed`, so a constant map is deleted at random. label: None for
-    the strongest class, an int, or N ints. `batch` pictures are passed forward at once; `progress` wraps the batches.
+    fill "mean": a deleted pixel becomes zero after preprocessing, which is the network's mean image or colour (black where
+    that has none); "blur": that of the picture blurred by a twelfth of its side. Equal relevances are deleted in an order
+    drawn with `seed`, so a constant map is deleted at random. label: None for the strongest class, an int, or N ints.
+    `batch` pictures are passed forward at once; `progress` wraps the batches.
     """
     return _curve("deletion", net, x, relevance, label, fill, steps, batch, seed, progress)
 
@@ -57,7 +58,7 @@ def filled(net, x, fill):
     """Return what stands for the pixels of x (N, 3, H, W) that are not there, shaped like x (see `deletion`)."""
     xp = net.ops.xp
     if fill == "mean":
-        return xp.broadcast_to(x.mean(axis=(2, 3), keepdims=True), x.shape)
+        return xp.zeros_like(x)
     if fill == "blur":
         return smooth(xp, x, max(1.0, BLUR * min(x.shape[2:])))
     raise ShapeError(f"pixels are filled by {' or '.join(FILLS)}, got {fill!r}")

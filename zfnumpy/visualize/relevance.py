@@ -71,7 +71,9 @@ def relevance_maps(net, x, methods=None, label=None, batch=BATCH):
     methods: {name: function(net, x, label, tape)} (default: METHODS). label: None for each picture's strongest class, an
     int, or N ints. All methods share one forward pass of each `batch` pictures. NodeError where no method is left.
     """
-    methods, left, notes = METHODS if methods is None else methods, {}, {}
+    methods, notes = METHODS if methods is None else methods, {}
+    if np.ndim(label) and len(label) != x.shape[0]:
+        raise NodeError(f"{x.shape[0]} pictures need {x.shape[0]} classes, got {len(label)}")
     parts = {name: [] for name in methods}
     for first in range(0, x.shape[0], batch):
         some = x[first:first + batch]

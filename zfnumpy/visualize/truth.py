@@ -83,7 +83,10 @@ class TruthTable:
                                                                       for name, why in self.notes.items())])
 
     def save(self, folder):
-        """Write truth.npz (every picture's values), .json and .csv (a row a method), and the randomization's files."""
+        """Write truth.npz (every picture's values), .json and .csv (a row a method), and the randomization's files.
+
+        Where the objects' parts are known also truth_parts.csv: how often each method's strongest pixel lies in each.
+        """
         folder = Path(folder)
         self.randomization.save(folder)
         arrays = {**self.values, "maps": self.maps, "labels": self.labels}
@@ -97,10 +100,12 @@ class TruthTable:
                 for row in self.rows()]
         save_result(folder, "truth", arrays, {"rows": rows, "pictures": len(self.labels), "right": self.right,
                                               "chance": self.chance, "left out": self.notes, "parts": parts})
-        with written_whole(folder / "truth.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        _write_csv(folder / "truth.csv", rows)
+        if any(parts.values()):
+            _write_csv(folder / "truth_parts.csv", [
+                {"class": name, "part": part, "pictures": pictures}
+                | {method: f"{found.parts[name, part][0] / pictures:.4f}" for method, found in self.pointings.items()}
+                for (name, part), (_, pictures) in next(iter(self.pointings.values())).parts.items()])
 
 
 def truth_table(net, x, methods=None, label=None, masks=None, parts=None, names=None, layers=None, cascading=True, seed=0,
@@ -137,6 +142,14 @@ def truth_table(net, x, methods=None, label=None, masks=None, parts=None, names=
     right = float((net.ops.to_numpy(scores.argmax(axis=1)) == labels).mean())
     return TruthTable(list(maps), labels, right, values, np.array(list(maps.values())), tested, curves, pointings, chance,
                       notes)
+
+
+def _write_csv(path, rows):
+    """Write dicts of the same keys as a table; class names may be those of folders, whose bytes need not be text."""
+    with written_whole(path) as beside, open(beside, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _number(value, deviation=None):

@@ -58,5 +58,6 @@ def see_truth(args):
     print(f"{len(found)} pictures{about}")
     print(table)
     say_skipped(skipped)
-    print(f"wrote truth.png, .csv, .json and .npz, randomization.png, randomized_maps.png and perturbation.png in {out}")
+    print(f"wrote truth.png, .csv, .json and .npz, {'' if parts is None else 'truth_parts.csv, '}randomization.png, "
+          f"randomized_maps.png and perturbation.png in {out}")
     return 0
