@@ -141,17 +141,9 @@ def randomization_test(net, x, methods=None, label=None, layers=None, cascading=
                        for each in ordered.values()])
     for draw, step in progress([(draw, step) for draw in range(draws) for step in range(L)]):
         if step == 0:
-            other, drawn, dealt = net.copy(), 0, np.arange(draw, N, draws)
+            networks, dealt = _forgetting(net, layers, cascading, seed, draw), np.arange(draw, N, draws)
             some = x[net.ops.asarray(dealt)]
-        if cascading:
-            upto = weighted.index(layers[step]) + 1
-            randomize(other, weighted[drawn:upto], seed, draw)
-            drawn = upto
-        else:
-            for name, value in net.params.items():
-                other.params[name] = value
-            randomize(other, [layers[step]], seed, draw)
-        after, _ = relevance_maps(other, some, methods, labels[dealt])
+        after, _ = relevance_maps(next(networks), some, methods, labels[dealt])
         for m, name in enumerate(before):
             alike[m, step, dealt] = ssim(abs(before[name][dealt]), abs(after[name]))
             for n, each in zip(dealt, after[name]):
@@ -163,6 +155,18 @@ def randomization_test(net, x, methods=None, label=None, layers=None, cascading=
                          draws, notes)
 
 
+def _forgetting(net, layers, cascading, seed, draw):
+    """Yield a copy of net after each step of the test; it is one network, which changes from step to step."""
+    other, weighted, drawn = net.copy(), weighted_layers(net), 0
+    for layer in layers:
+        upto = weighted.index(layer) + 1
+        if not cascading:
+            drawn = upto - 1
+            for name, value in net.params.items():
+                other.params[name] = value
+        randomize(other, weighted[drawn:upto], seed, draw)
+        drawn = upto
+        yield other
 
 
 def _number(value):
