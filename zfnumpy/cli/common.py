@@ -134,9 +134,10 @@ def add_pictures(sub):
     sub.add_argument("--seed", type=whole(0), help="of that split (default: as in training)")
 
 
-def open_pictures(args, net):
+def open_pictures(args, net, count=None):
     """Return ([Picture], data set or None, skipped) of the arguments of `add_pictures`, once `open_network` gave `net`.
 
+    count: so many of a data set, the same draw every time, where --pick does not choose (None: its first six).
     A data set's classes are those of the network, as far as they have the same names. DataError where no picture is
     named, or none can be read.
     """
@@ -151,7 +152,7 @@ def open_pictures(args, net):
     part = open_data(args.data, args.val_fraction, args.seed)[1]
     places = class_places(part, class_names(net), net.classes is not None)
     try:
-        picked = range(min(6, len(part))) if args.pick is None else [int(i) for i in args.pick.split(",")]
+        picked = _some(len(part), count) if args.pick is None else [int(i) for i in args.pick.split(",")]
     except ValueError:
         raise DataError(f"--pick takes whole numbers, as 0,5,9; got {args.pick!r}") from None
     found, skipped = [], []
@@ -166,6 +167,13 @@ def open_pictures(args, net):
     if not found:
         raise DataError(f"none of {len(skipped)} pictures could be read; the first: {skipped[0][1]}")
     return found, part, skipped
+
+
+def _some(total, count):
+    """Return which of `total` pictures to take: the first six, or `count` drawn without regard to their order."""
+    if count is None or count >= total:
+        return range(min(6, total) if count is None else total)
+    return sorted(np.random.default_rng(0).permutation(total)[:count].tolist())
 
 
 def class_of(net, text):

@@ -24,9 +24,11 @@ from .sheets import (
     strongest_sheet,
     tile,
 )
+from .truth import randomization_sheet, save_perturbation, save_randomization, save_truth_table
 
 __all__ = ["BLUE", "FOUND", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "SCALES", "TRUE",
            "activation_sheet", "ascent_sheet", "boxed", "class_map_sheet", "cut_out", "enlarge", "faint",
            "filter_sheet", "fooled_sheet", "grey", "heading", "heat", "label", "neighbours_sheet", "overlay",
-           "projection_sheet", "save_confusion", "save_curves", "save_localization", "save_picture", "save_scatter",
-           "seeded", "signed", "strongest_sheet", "thumbnails_sheet", "tile"]
+           "projection_sheet", "randomization_sheet", "save_confusion", "save_curves", "save_localization",
+           "save_perturbation", "save_picture", "save_randomization", "save_scatter", "save_truth_table", "seeded",
+           "signed", "strongest_sheet", "thumbnails_sheet", "tile"]

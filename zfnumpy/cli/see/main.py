@@ -1,8 +1,8 @@
 """The command `see` and its kinds."""
 
-from . import ascent, basics, cams, features, rules
+from . import ascent, basics, cams, features, rules, truth
 
-KINDS = (basics, cams, rules, features, ascent)
+KINDS = (basics, cams, rules, features, ascent, truth)
 
 
 def add_commands(group):

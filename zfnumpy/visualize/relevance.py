@@ -1,0 +1,113 @@
+"""Which pixels matter for a class, by every method: maps to be tested beside one another.
+
+Three of them know nothing of the network. They are there to be beaten: what an explanation shares with the edges of the
+picture, or with its middle, it need not have from the network.
+"""
+
+import zlib
+
+import numpy as np
+
+from ..errors import NodeError
+from .project import project
+from .target import class_labels, magnitude
+
+BATCH = 16                       # pictures whose tape is held at once
+
+
+def gradient(net, x, label=None, tape=None):
+    """The class score's gradient (Simonyan et al., 1312.6034): its largest magnitude over the colours."""
+    return net.ops.to_numpy(magnitude(_from_one(net, x, label, tape, "gradient")))
+
+
+def gradient_input(net, x, label=None, tape=None):
+    """The magnitude of gradient × input, summed over the colours: what each pixel adds to the score or takes from it."""
+    return net.ops.to_numpy(abs((_from_one(net, x, label, tape, "gradient") * x).sum(axis=1)))
+
+
+def guided(net, x, label=None, tape=None):
+    """Guided backpropagation (Springenberg et al., 1412.6806) from the class score: its magnitude, as for the gradient."""
+    return net.ops.to_numpy(magnitude(_from_one(net, x, label, tape, "guided")))
+
+
+def deconvnet(net, x, label=None, tape=None):
+    """The deconvnet (Zeiler & Fergus, sec. 2.1) from the class score: its largest magnitude over the colours.
+
+    It starts from one instead of from the score. A score above zero only scales what the deconvnet shows; from one below
+    zero it would show what holds the class down, and a random network's scores are below zero every other time.
+    """
+    return net.ops.to_numpy(magnitude(_from_one(net, x, label, tape, "deconvnet")))
+
+
+def edges(net, x, label=None, tape=None):
+    """The picture's own edges: how steep it is at each pixel, the largest over the colours. Ignores the network."""
+    padded = np.pad(net.ops.to_numpy(x), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    down, across = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1], padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
+    return np.hypot(down, across).max(axis=1) / 2
+
+
+def centre(net, x, label=None, tape=None):
+    """A Gaussian in the middle of the picture, a quarter of its side wide. Ignores network and picture."""
+    N, _, H, W = x.shape
+    down, across = (((np.arange(size) - (size - 1) / 2) / (size / 4)) ** 2 / 2 for size in (H, W))
+    return np.repeat(np.exp(-down[:, None] - across).astype(str(x.dtype))[None], N, axis=0)
+
+
+def noise(net, x, label=None, tape=None):
+    """White noise, the same for the same picture. Ignores the network."""
+    pictures = np.ascontiguousarray(net.ops.to_numpy(x))
+    maps = [np.random.default_rng(zlib.crc32(picture)).random(picture.shape[1:]) for picture in pictures]
+    return np.array(maps, x.dtype).reshape(len(pictures), *pictures.shape[2:])
+
+
+METHODS = {"gradient": gradient, "gradient-x-input": gradient_input, "guided": guided, "deconvnet": deconvnet,
+           "edges": edges, "centre": centre, "noise": noise}
+MODEL_FREE = ("edges", "centre", "noise")
+
+
+def relevance_maps(net, x, methods=None, label=None, batch=BATCH):
+    """Return ({method: relevance (N, H, W) NumPy, 0 or more}, {method: why the network cannot have it}) for x (N, 3, H, W).
+
+    methods: {name: function(net, x, label, tape)} (default: METHODS). label: None for each picture's strongest class, an
+    int, or N ints. All methods share one forward pass of each `batch` pictures. NodeError where no method is left.
+    """
+    methods, notes = METHODS if methods is None else methods, {}
+    if np.ndim(label) and len(label) != x.shape[0]:
+        raise NodeError(f"{x.shape[0]} pictures need {x.shape[0]} classes, got {len(label)}")
+    parts = {name: [] for name in methods}
+    for first in range(0, x.shape[0], batch):
+        some = x[first:first + batch]
+        scores, tape = net.forward(some)
+        labels = class_labels(net, scores, label if np.ndim(label) == 0 else label[first:first + batch])
+        for name, method in methods.items():
+            if name not in notes:
+                try:
+                    parts[name].append(method(net, some, labels, tape))
+                except NodeError as error:
+                    notes[name] = str(error)
+    left = {name: np.concatenate(maps) for name, maps in parts.items() if name not in notes and maps}
+    if not left:
+        raise NodeError(f"none of {len(methods)} methods has a map of {x.shape[0]} pictures"
+                        + "".join(f"; {name}: {why}" for name, why in notes.items()))
+    return left, notes
+
+
+def chosen(names):
+    """Return the METHODS of these names, in the order of METHODS; NodeError for one that there is not."""
+    for name in names:
+        if name not in METHODS:
+            raise NodeError(f"there is no method {name!r}; there are {', '.join(METHODS)}")
+    return {name: method for name, method in METHODS.items() if name in names}
+
+
+def _from_one(net, x, label, tape, rule):
+    """Carry one from the class's score down to the pixels by a rule: (N, 3, H, W)."""
+    if tape is None:
+        _, tape = net.forward(x)
+    scores = net.value(net.output, tape)
+    labels = class_labels(net, scores, label)
+    if rule != "deconvnet":
+        return project(net, x, net.output, (labels,), rule, tape)
+    r = net.ops.xp.zeros_like(scores)
+    r[net.ops.xp.arange(len(labels)), net.ops.asarray(labels)] = 1
+    return net.project(net.output, r, tape, rule)
