@@ -16,7 +16,7 @@ class Layer:
     project(r, cache, rule) -> r: carry a reconstruction down; the same as backward's dx but where a rule says otherwise.
     project_boxes(boxes, cache, rule) -> boxes: the same for windows of many units (see layers.boxes).
 
-    forward_patches(*patches, base) -> y: `forward` of many versions of one image, where they differ from it (layers.patches).
+    forward_patches(*patches, base) -> y: `forward` of many versions of one image, where they differ (see layers.patches).
 
     `keeps` says which array a cache holds on to, so that a network knows what its tape already stores: "input",
     "output" or None.

@@ -12,9 +12,9 @@ WHOLE = 0.7               # the share of a map from which on its window is not w
 
 
 class Patches:
-    """P versions of the maps base (1, C, H, W), alike but in the windows `at` (shapes.Windows), which hold values (P, C, h, w).
+    """P versions of the maps base (1, C, H, W), alike but in the windows `at` (shapes.Windows), where they hold values.
 
-    The windows lie inside the map. Patches are not changed: every method returns new ones.
+    values (P, C, h, w). The windows lie inside the map. Patches are not changed: every method returns new ones.
     """
 
     def __init__(self, ops, base, values, at):

@@ -3,6 +3,7 @@
 from .colour import grey, heat, overlay
 from .curves import save_confusion, save_curves
 from .figures import BLUE, ORANGE
+from .occlusion import save_occlusion
 from .sheets import (
     FRAME,
     INK,
@@ -21,5 +22,5 @@ from .sheets import (
 )
 
 __all__ = ["BLUE", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "enlarge", "filter_sheet", "grey", "heading",
-           "heat", "label", "overlay", "projection_sheet", "save_confusion", "save_curves", "save_picture", "signed",
-           "strongest_sheet", "tile"]
+           "heat", "label", "overlay", "projection_sheet", "save_confusion", "save_curves", "save_occlusion",
+           "save_picture", "signed", "strongest_sheet", "tile"]

@@ -5,5 +5,5 @@ from .occlusion import Occlusion, occlude
 from .project import project, project_boxes, project_units, strongest_units
 from .strongest import Strongest, find_strongest, project_strongest
 
-__all__ = ["Occlusion", "Strongest", "colour_filters", "find_strongest", "occlude", "project", "project_boxes", "project_strongest",
-           "project_units", "strongest_units"]
+__all__ = ["Occlusion", "Strongest", "colour_filters", "find_strongest", "occlude", "project", "project_boxes",
+           "project_strongest", "project_units", "strongest_units"]

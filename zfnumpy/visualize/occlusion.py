@@ -72,7 +72,7 @@ class Occlusion:
         if of not in ("probability", "score", "activity"):
             raise NodeError(f"relevance is of probability, score or activity, not {of!r}")
         drop = getattr(self, f"{of}0") - getattr(self, of)
-        rows, columns = (_covering(first, n, whole) for first, n, whole in zip((self.tops, self.lefts), self.size, self.image))
+        rows, columns = (_covering(*axis) for axis in zip((self.tops, self.lefts), self.size, self.image))
         return rows.T @ drop @ columns / np.maximum(rows.sum(axis=0)[:, None] * columns.sum(axis=0), 1)
 
     def save(self, folder, name="occlusion"):
@@ -94,7 +94,7 @@ def occlude(net, x, size=None, stride=None, fill="mean", label=None, layer=None,
     fill: what the square holds: "mean", zero after preprocessing, which is the network's mean image or colour (black where
     that has none); "grey", 128 in all colours (the paper's); a grey level, or a colour (red, green, blue), of 0 to 255.
     label: the class asked about (default: the likeliest of the image). layer: whose strongest map is followed, by default
-    the last convolution's after its ReLU; strongest is the map with the highest single activation in the image.
+    the last convolution's after its ReLU; strongest is the map with the largest total activity in the image.
     batch: positions computed together; `progress` wraps the iterable of batches. others (M, 3, H, W): prepared inputs of
     other images to project the map in.
     Only what a square changes is computed anew, layer by layer; the same as full forward passes within rounding. ShapeError
@@ -103,24 +103,22 @@ def occlude(net, x, size=None, stride=None, fill="mean", label=None, layer=None,
     if getattr(x, "ndim", 0) != 4 or x.shape[0] != 1:
         raise ShapeError(f"occlude takes one image x (1, 3, H, W), got shape {getattr(x, 'shape', None)}")
     image = tuple(x.shape[2:])
-    size = pair(max(1, round(min(image) / SEVENTH)) if size is None else size, "occlude: size", 1)
-    stride = pair(max(1, min(size) // 4) if stride is None else stride, "occlude: stride", 1)
+    tops, lefts, size, stride = positions(image, size, stride)
     batch, layer = count(batch, "occlude: batch"), layer or last_maps(net)
     base = {INPUT: x, **dict(net.steps(x, want=(net.node(layer).name,)))}
     scores = base[net.output]
     label = int(class_labels(net, scores, label)[0])
-    strength, row, column = (net.ops.to_numpy(each)[0] for each in strongest_units(base[layer]))
-    chosen = int(strength.argmax())
-    unit = (int(row[chosen]), int(column[chosen])) if base[layer].ndim == 4 else ()
-    tops, lefts = (_positions(n, k, s) for n, k, s in zip(image, size, stride))
+    chosen = strongest_map(base[layer])
+    _, row, column = (int(each[0, chosen]) for each in strongest_units(base[layer]))
+    unit = (row, column) if base[layer].ndim == 4 else ()
     found, activity = carry(net, base, filling(net, x, fill), tops, lefts, size, layer, chosen, batch, progress)
     probability = softmax(found)
-    (score0,), (probability0,) = (each.astype(np.float64) for each in (net.ops.to_numpy(scores), _probabilities(net, scores)))
+    scores0 = net.ops.to_numpy(scores).astype(np.float64)
     grid = len(tops), len(lefts)
     return Occlusion(
         tops, lefts, size, stride, image, fill if isinstance(fill, str) else str(fill), label,
         probability[:, label].reshape(grid), found[:, label].reshape(grid), found.argmax(axis=1).reshape(grid),
-        float(probability0[label]), float(score0[label]), int(score0.argmax()), layer, chosen, unit,
+        float(softmax(scores0)[0, label]), float(scores0[0, label]), int(scores0.argmax()), layer, chosen, unit,
         activity.reshape(grid), _total(net, base[layer], chosen), *_projected(net, x, layer, chosen, unit, others),
         list(net.classes) if net.classes is not None else None)
 
@@ -134,20 +132,23 @@ def last_maps(net):
     return after[0] if after else names[-1]
 
 
-def _positions(n, size, stride):
-    """Return where squares begin along an axis of n pixels, centred in cells of `stride` that cover it."""
-    cells = -(-n // stride)
-    return np.arange(cells) * stride + (n - cells * stride + stride - size) // 2
+def strongest_map(y):
+    """Return the map, or feature, whose activations sum to most in the outputs y (1, C, ...) for one image."""
+    return int(y.reshape(y.shape[1], -1).sum(axis=1).argmax())
+
+
+def positions(image, size=None, stride=None):
+    """Return where `occlude` lays squares on an image (H, W): tops (R,), lefts (S,), and size and stride as pairs."""
+    size = pair(max(1, round(min(image) / SEVENTH)) if size is None else size, "occlude: size", 1)
+    stride = pair(max(1, min(size) // 4) if stride is None else stride, "occlude: stride", 1)
+    tops, lefts = (np.arange(-(-n // s)) * s + (n - -(-n // s) * s + s - k) // 2 for n, k, s in zip(image, size, stride))
+    return tops, lefts, size, stride
 
 
 def _covering(first, size, n):
     """Return which squares (rows) cover which of n pixels (columns), as ones and zeros."""
     pixels = np.arange(n)
     return ((pixels >= first[:, None]) & (pixels < first[:, None] + size)).astype(np.float64)
-
-
-def _probabilities(net, scores):
-    return softmax(net.ops.to_numpy(scores).astype(np.float64))
 
 
 def _total(net, y, chosen):

@@ -1,8 +1,8 @@
 """The command `see` and its kinds."""
 
-from . import basics
+from . import basics, occlusion
 
-KINDS = (basics,)
+KINDS = (basics, occlusion)
 
 
 def add_commands(group):
