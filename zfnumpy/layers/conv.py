@@ -41,7 +41,7 @@ class Conv2d(Layer):
         y = self.ops.conv2d(x, self.params["weight"], self.params["bias"], self.stride, self.pad, self.groups, relu)
         return y, x
 
-    def forward_patches(self, patches, base, relu=False):
+    def forward_patches(self, patches, base, relu=False, **how):
         def correlate(x):
             return self.ops.conv2d(x, self.params["weight"], self.params["bias"], self.stride, 0, self.groups, relu)
 

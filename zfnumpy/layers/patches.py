@@ -8,7 +8,7 @@ import numpy as np
 
 from ..shapes import Windows
 
-WHOLE = 0.7               # the share of a map from which on its window is not worth cutting out
+WHOLE = 0.8               # the share of a map from which on its window is not worth cutting out
 
 
 class Patches:

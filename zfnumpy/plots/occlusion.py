@@ -25,6 +25,7 @@ def save_occlusion(path, found, name=None):
     lefts = MARGIN + np.arange(5) * width + np.concatenate([[0], np.cumsum(beside)[:-1]])
     size = np.array((lefts[-1] + width + LEGEND, MARGIN + height + HEADER))
     figure = figure_of(*size)
+    figure.set_layout_engine("none")                                     # all lies where it is put
     panels = [figure.add_axes((left / size[0], MARGIN / size[1], width / size[0], height / size[1])) for left in lefts]
     for axes in panels:
         axes.set_axis_off()

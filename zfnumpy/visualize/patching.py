@@ -17,15 +17,11 @@ def carry(net, base, fill, tops, lefts, size, layer, chosen, batch, progress=ite
     base {node: output}: what the image gave, with `layer` wanted. fill (3, H, W): what a square holds of it. tops (R,),
     lefts (S,): where it begins; size (h, w). activity: the sum of the map `chosen` of `layer`.
     """
-    x, image = base[INPUT], base[INPUT].shape[2:]
-    spans = [_spans(first, n, whole) for first, n, whole in zip((tops, lefts), size, image)]
-    places = np.stack(np.meshgrid(np.arange(len(tops)), np.arange(len(lefts)), indexing="ij"), axis=-1).reshape(-1, 2)
-    scores, activity = np.empty((len(places), *net.shapes[net.output])), np.empty(len(places))
-    order = _by_extent(net, base, spans)
-    for part in progress([order[i:i + batch] for i in range(0, len(order), batch)]):
-        first, last = (np.stack([span[which][places[part, axis]] for axis, span in enumerate(spans)], axis=1)
-                       for which in (0, 1))
-        for name, y in net.steps(_occluded(net, x, fill, first, last), want=(layer,), base=base):
+    corners = np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
+    scores, activity = np.empty((len(corners), *net.shapes[net.output])), np.empty(len(corners))
+    for part in progress(_alike(_reach(net, base, corners, size), batch)):
+        squares = Windows(np.zeros(len(part), np.int64), corners[part], tuple(size), tuple(base[INPUT].shape[2:]))
+        for name, y in net.steps(_occluded(net, base[INPUT], fill, squares), want=(layer,), base=base):
             if name == layer:
                 activity[part] = _activity(net, y, chosen)
         scores[part] = net.ops.to_numpy(y)
@@ -50,21 +46,10 @@ def filling(net, x, fill):
     return net.ops.asarray(np.ascontiguousarray(prepared), dtype=x.dtype)
 
 
-def _spans(first, size, n):
-    """Return the first and the last pixel, exclusive, of squares along an axis of n pixels, cut at the border."""
-    return np.maximum(first, 0), np.minimum(first + size, n)
-
-
-def _occluded(net, x, fill, first, last):
-    """Return the Patches of one image x with a square from `first` to `last` (P, 2) each."""
-    plane = tuple(x.shape[2:])
-    size = (last - first).max(axis=0)
-    at = Windows(np.zeros(len(first), np.int64), np.minimum(first, plane - size), tuple(map(int, size)), plane)
-    values = net.ops.cut_windows(x, at)
-    for patch, corner, (top, left), (bottom, right) in zip(values, at.corners, first, last):
-        square = (slice(None), slice(top - corner[0], bottom - corner[0]), slice(left - corner[1], right - corner[1]))
-        patch[square] = fill[:, top:bottom, left:right]
-    return Patches(net.ops, x, values, at)
+def _occluded(net, x, fill, squares):
+    """Return the Patches of one image x in which a square (P of them, shapes.Windows) holds `fill`."""
+    at = squares.over((1, 1), (1, 1), (0, 0), squares.plane)             # what of them lies in the image
+    return Patches(net.ops, x, net.ops.patch_windows(x, net.ops.cut_windows(fill[None], squares), squares, at), at)
 
 
 def _activity(net, y, chosen):
@@ -76,19 +61,30 @@ def _activity(net, y, chosen):
     return y.reshape(len(y), -1).sum(axis=1, dtype=np.float64)
 
 
-def _by_extent(net, base, spans):
-    """Return the positions, those whose squares reach windows of like sizes side by side: a batch is as wide as its widest.
+def _reach(net, base, corners, size):
+    """Return how far squares at `corners` (P, 2) reach, down and across: the sides of their windows, over all convolutions.
 
     At the image's border windows are cut; elsewhere their sizes depend on how a square lies to the layers' strides.
     """
-    reach = [np.zeros(len(span[0]), np.int64) for span in spans]
+    reach = np.zeros(corners.shape, np.int64)
     for name, node in net.nodes.items():
         field = net.receptive_field(name)
         if isinstance(node.layer, Conv2d) and all(field.jump):
-            for axis, (first, last) in enumerate(spans):
-                start, jump, n = field.start[axis], field.jump[axis], base[name].shape[2 + axis]
-                low = np.maximum(-((start + field.size[axis] - 1 - first) // jump), 0)
-                high = np.minimum((last - 1 - start) // jump, n - 1)
-                reach[axis] += np.maximum(high - low + 1, 0)
-    rows, columns = np.meshgrid(*reach, indexing="ij")
-    return np.lexsort((columns.ravel(), rows.ravel()))
+            low = -((np.add(field.start, field.size) - 1 - corners) // field.jump)
+            high = (corners + np.subtract(size, 1) - field.start) // field.jump
+            reach += np.maximum(np.minimum(high + 1, base[name].shape[2:]) - np.maximum(low, 0), 0)
+    return reach
+
+
+def _alike(reach, batch, order=None):
+    """Part positions with a reach (P, 2) into batches that reach about as far, as a batch is computed as far as its widest.
+
+    Returns a list of index arrays.
+    """
+    order = np.arange(len(reach)) if order is None else order
+    batches = -(-len(order) // batch)
+    if batches <= 1:
+        return [order]
+    order = order[np.argsort(reach[order, np.ptp(reach[order], axis=0).argmax()], kind="stable")]
+    half = batches // 2 * batch
+    return [*_alike(reach, batch, order[:half]), *_alike(reach, batch, order[half:])]
