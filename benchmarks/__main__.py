@@ -1,4 +1,5 @@
-"""Time zfnumpy against PyTorch, turn by turn and on as many threads: training step, inference, projections, memory, start.
+"""Time zfnumpy against PyTorch, turn by turn and on as many threads: training step, inference, projections, occlusion,
+memory, start.
 
 Every part by default, for ZFNet at 224×224 in float32 on all cores. Before anything is timed both sides' scores, gradients
 and projections are compared; without PyTorch only zfnumpy is timed. `python -m benchmarks gpu` does the like on a GPU.
@@ -8,8 +9,9 @@ import argparse
 import os
 import sys
 
-PARTS = ("step", "inference", "projection", "memory", "startup")
+PARTS = ("step", "inference", "projection", "occlusion", "memory", "startup")
 STEP_BATCHES = {"zfnet": (128, 16), "alexnet": (128,), "zfnet_mini": (64,)}
+OCCLUDED = ("zfnet_mini", "squeezenet1_1")      # networks whose occlusion is timed beside zfnet's
 INFERENCE_BATCHES = (32, 1)
 LAYER_BATCH = 32
 
@@ -74,7 +76,7 @@ def run(args, torch):
     """Run the parts asked for, print their table, and write the JSON if there is a file for it."""
     import zfnumpy as zf
 
-    from . import checks, clock, layers, processes, projections, report, steps
+    from . import checks, clock, layers, occlusion, processes, projections, report, steps
 
     ops = zf.get_ops("numba", args.threads)
     if torch:
@@ -104,6 +106,10 @@ def run(args, torch):
                       for batch in args.batch or INFERENCE_BATCHES))
             elif part == "projection":
                 add(projections.projection(torch, net, args.rounds, args.maps))
+            elif part == "occlusion":
+                others = OCCLUDED if args.model is None else ()
+                add(*(occlusion.occlusion(torch, each, args.rounds)
+                      for each in (net, *(getattr(zf.models, name)(ops=ops) for name in others))))
             elif part == "memory":
                 add(processes.memory(torch, net, max(args.batch or (128,))))
             elif part == "startup":

@@ -49,16 +49,18 @@ def find_torch(threads):
 
 def describe(net):
     """Return a chain's layers as plain data: [{"kind": "Conv2d", "name": "conv1", "channels": 3, "filters": …}, …]."""
-    described = []
-    for name, layer, _ in net.nodes.values():
-        kind = type(layer).__name__
-        if kind not in MAKE:
-            raise SystemExit(f"the benchmarks have no PyTorch module for {name}, a {kind}; they know {', '.join(MAKE)}")
-        each = {"kind": kind, "name": name, **{key: getattr(layer, key) for key in layer.settings}}
-        if layer.params:
-            each["channels"] = net.params[f"{name}.weight"].shape[1] * each.get("groups", 1)
-        described.append(each)
-    return described
+    return [_described(net, node) for node in net.nodes.values()]
+
+
+def _described(net, node):
+    name, layer, _ = node
+    kind = type(layer).__name__
+    if kind not in MAKE:
+        raise SystemExit(f"the benchmarks have no PyTorch module for {name}, a {kind}; they know {', '.join(MAKE)}")
+    each = {"kind": kind, "name": name, **{key: getattr(layer, key) for key in layer.settings}}
+    if layer.params:
+        each["channels"] = net.params[f"{name}.weight"].shape[1] * each.get("groups", 1)
+    return each
 
 
 def modules(torch, described):
@@ -69,11 +71,37 @@ def modules(torch, described):
 def in_torch(torch, net, layout, device="cpu"):
     """Return a network as PyTorch modules with the same weights on a device, in one of LAYOUTS."""
     peer = modules(torch, describe(net))
-    with torch.no_grad():
-        for name, module in zip(net.nodes, peer):
-            for key, value in module.named_parameters():
-                value.copy_(torch.from_numpy(net.ops.to_numpy(net.params[f"{name}.{key}"])))
+    for name, module in zip(net.nodes, peer):
+        _fill(torch, net, name, module)
     return peer.to(device).to(memory_format=memory_format(torch, layout))
+
+
+def _fill(torch, net, name, module):
+    with torch.no_grad():
+        for key, value in module.named_parameters():
+            value.copy_(torch.from_numpy(net.ops.to_numpy(net.params[f"{name}.{key}"])))
+
+
+def graph_in_torch(torch, net, layout):
+    """Return a function that runs a network, branches included, in PyTorch with the same weights: images to scores."""
+    joins = {"Concatenate": lambda *xs: torch.cat(xs, 1), "GlobalAvgPool": lambda x: x.mean((2, 3)),
+             "Dropout": lambda x: x}                                # of inference
+    steps = []
+    for node in net.nodes.values():
+        run = joins.get(type(node.layer).__name__)
+        if run is None:
+            each = _described(net, node)
+            run = MAKE[each["kind"]](torch.nn, each).to(memory_format=memory_format(torch, layout))
+            _fill(torch, net, node.name, run)
+        steps.append((node.name, run, node.inputs))
+
+    def forward(x):
+        values = {"input": x}
+        for name, run, inputs in steps:
+            values[name] = run(*(values[i] for i in inputs))
+        return values[net.output]
+
+    return forward
 
 
 def memory_format(torch, layout):

@@ -76,7 +76,8 @@ def numbers(found):
         yield found
 
 
-PART_ROWS = {"step": ["step"], "inference": ["inference"], "projection": ["projection"], "memory": ["memory"],
+PART_ROWS = {"step": ["step"], "inference": ["inference"], "projection": ["projection"],
+             "occlusion": ["occlusion"], "memory": ["memory"],
              "startup": ["startup", "startup start", "startup import", "startup network", "startup step"]}
 
 
@@ -94,7 +95,7 @@ def check(out, found, parts, torch):
 
 @with_and_without
 def test_parts_in_this_process(run, torch):
-    parts = ["step", "inference", "projection"]
+    parts = ["step", "inference", "projection", "occlusion"]
     out, found = run(*parts, "--layers", torch=torch)
     check(out, found, parts, torch)
     assert {each["part"]: each["batch"] for each in found["results"] if "batch" in each} == {"step": 2, "inference": 2}

@@ -16,6 +16,7 @@ from .errors import BackendError, DTypeError, NodeError, ShapeError
 from .graph import INPUT, Parameters, Tape, named_nodes
 from .layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from .layers.boxes import Boxes
+from .layers.patches import Patches
 from .loss import softmax
 from .receptive import receptive_fields
 from .shapes import FLOATS
@@ -95,10 +96,12 @@ class Network:
 
     # ---- forward ----------------------------------------------------------------------------------------------------
 
-    def steps(self, x, train=False, tape=None, want=()):
+    def steps(self, x, train=False, tape=None, want=(), base=None):
         """Run the network on x (N, C, H, W), yielding (name, output) node by node; fills `tape` if one is given.
 
-        A convolution that runs together with its ReLU comes out rectified, unless it is named in `want`.
+        A convolution that runs together with its ReLU comes out rectified, unless it is named in `want`. x may be
+        Patches (layers.patches) of an image; then base {name: output} is what the steps of that image gave with the same
+        `want`, and the outputs are Patches too, as far up as that saves work.
         """
         self._check_input(x)
         values, readers = {INPUT: x}, dict(self._readers)
@@ -106,14 +109,14 @@ class Network:
             fused = self._fused.get(name) if name not in want else None
             if name not in values:                                   # else its convolution has made it already
                 if fused:
-                    y, cache = layer.forward(values[inputs[0]], relu=True)
+                    y, cache = _forward(layer, base, name, [values[inputs[0]]], relu=True)
                     values[fused] = y
                     if tape is not None:
                         tape.caches[fused] = None if fused in self._masked_above else y
                 elif tape is not None and isinstance(layer, MaxPool2d) and inputs[0] in self._masked_above:
                     y, cache = layer.forward(values[inputs[0]], rectified=True)
                 else:
-                    y, cache = layer.forward(*(values[i] for i in inputs), train=train, rng=self.rng)
+                    y, cache = _forward(layer, base, name, [values[i] for i in inputs], train=train, rng=self.rng)
                     if name in self._masked_above:
                         cache = None
                 values[name] = y
@@ -330,6 +333,13 @@ class Network:
                  for row in rows]
         head = f"{self.name}: {total:,} parameters, {self.dtype}, on {self.ops.name}"
         return "\n".join(line.rstrip() for line in [head, *lines])
+
+
+def _forward(layer, base, name, inputs, **how):
+    """Return a layer's output and cache; where inputs are Patches, an output without a cache."""
+    if all(isinstance(each, Patches) for each in inputs):
+        return layer.forward_patches(*inputs, base=base[name], **how), None
+    return layer.forward(*(each.whole() if isinstance(each, Patches) else each for each in inputs), **how)
 
 
 def _shape_text(shape):

@@ -108,6 +108,24 @@ class Windows(NamedTuple):
     size: tuple          # h, w of each window
     plane: tuple         # H, W of the map
 
+    def over(self, size, stride, pad, plane):
+        """Return where in its output, a map of `plane`, a sliding window (size, stride, pad) sees any of these.
+
+        All of one size, the largest that one needs, and inside the map, where these hold a pixel of theirs.
+        """
+        first = np.maximum(-((np.subtract(size, 1) - pad - self.corners) // stride), 0)
+        last = np.minimum((self.corners + self.size - 1 + pad) // stride, np.subtract(plane, 1))
+        sizes = np.clip((last - first + 1).max(axis=0, initial=1), 1, plane)
+        return Windows(self.images, np.minimum(first, plane - sizes), tuple(map(int, sizes)), tuple(plane))
+
+    def around(self, size, stride, pad, plane):
+        """Return what a sliding window reads to make these, as `under` does, but all of it, padding and all.
+
+        So a window without padding makes of it just these, wherever they lie.
+        """
+        sizes = tuple((n - 1) * s + k for n, k, s in zip(self.size, size, stride))
+        return Windows(self.images, self.corners * stride - pad, sizes, tuple(plane))
+
     def under(self, size, stride, pad, plane):
         """Return what a sliding window (size, stride, pad) over a map of `plane` reads to make these windows of its output.
 

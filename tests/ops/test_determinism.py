@@ -76,7 +76,9 @@ def every_result(ops, N, dtype):
     below, r, moved = above.under((5, 3), (2, 1), (0, 1), (49, 19)), a(19, 7, 6, 3, 2), {"stride": (2, 1), "pad": (0, 1)}
     unpool = (switches, pooled_at, None)
     results |= {
-        "cut_windows": ops.cut_windows(x, above), "unpool_windows": ops.unpool_windows(r, switches, pooled_at, above),
+        "cut_windows": ops.cut_windows(x, above),
+        "patch_windows": ops.patch_windows(x, a(27, 7, x.shape[1], 4, 3), above._replace(size=(4, 3)), above, -1.0),
+        "unpool_windows": ops.unpool_windows(r, switches, pooled_at, above),
         "transpose_windows": ops.transpose_windows(a(20, 7, 26, *above.size), a(1, 26, 31, 5, 3), above, below, **moved),
         "unpooled": ops.transpose_windows(r, a(21, 6, 35, 5, 3), above, below, **moved, groups=2, rectify=True,
                                           unpool=unpool),

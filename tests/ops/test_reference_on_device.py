@@ -8,7 +8,8 @@ from test_windows import ABOVE, BELOW, POOLED, SWITCHES, WEIGHT, R, X, switched
 from zfnumpy import get_ops
 
 WINDOWED = {
-    "cut_windows": (X, BELOW), "unpool_windows": (R, switched(0, 2, 5, (6, 6))[0], POOLED, ABOVE),
+    "cut_windows": (X, BELOW), "patch_windows": (X, np.ones((4, 3, 2, 3), "float32"), BELOW._replace(size=(2, 3)), BELOW),
+    "unpool_windows": (R, switched(0, 2, 5, (6, 6))[0], POOLED, ABOVE),
     "transpose_windows": (R, WEIGHT, ABOVE, BELOW), "transpose_windows, rectified": (R, WEIGHT, ABOVE, BELOW, 1, 0, 1, True),
     "transpose_windows, unpooled": (R, WEIGHT, ABOVE, BELOW, 1, 0, 1, True, (SWITCHES, POOLED, None)),
 }

@@ -11,7 +11,7 @@ from test_backends import assert_close, call, convolutions, dtypes, layouts, nor
 
 from zfnumpy.errors import ShapeError
 from zfnumpy.gradcheck import check_adjoint
-from zfnumpy.shapes import Windows
+from zfnumpy.shapes import Windows, pool_output_size
 
 
 def cut(maps, windows):
@@ -66,6 +66,27 @@ def test_what_a_window_reads(size, corner, expected_size, expected_corner):
     np.testing.assert_array_equal(windows.corners, [corner])         # and is not changed
 
 
+@given(W=st.integers(1, 20), size=st.integers(1, 5), stride=st.integers(1, 4), pad=st.integers(0, 2),
+       ceil=st.booleans(), spans=st.lists(st.tuples(st.integers(-3, 19), st.integers(1, 9)), min_size=1, max_size=4))
+def test_where_a_window_sees_pixels(W, size, stride, pad, ceil, spans):
+    """`over` holds every output that sees one of them and is no larger than the widest needs; `around` is what it reads."""
+    if 2 * pad > size or size > W + 2 * pad:
+        return
+    n, out = spans[0][1], pool_output_size(W, size, stride, pad, ceil)
+    corners = np.array([(0, first) for first, _ in spans])
+    over = Windows(np.arange(len(spans)), corners, (1, n), (1, W)).over((1, size), (1, stride), (0, pad), (1, out))
+    seeing = [[o for o in range(out) if o * stride - pad < first + n and o * stride - pad + size > first]
+              for first, _ in spans]
+    assert over.plane == (1, out)
+    assert over.size == (1, max(1, *map(len, seeing), 1))
+    for corner, seen in zip(over.corners[:, 1], seeing):
+        assert 0 <= corner <= out - over.size[1]
+        assert all(corner <= o < corner + over.size[1] for o in seen)
+    around = over.around((1, size), (1, stride), (0, pad), (1, W))
+    assert (around.size[1], around.plane) == ((over.size[1] - 1) * stride + size, (1, W))
+    np.testing.assert_array_equal(around.corners, over.corners * (1, stride) - (0, pad))
+
+
 # ---- against the dense operations -----------------------------------------------------------------------------------
 
 @given(N=st.integers(1, 3), C=st.integers(1, 4), H=st.integers(1, 7), W=st.integers(1, 7), P=st.integers(0, 5),
@@ -73,6 +94,20 @@ def test_what_a_window_reads(size, corner, expected_size, expected_corner):
 def test_cut_windows(ops, N, C, H, W, P, dtype, layout, seed):
     x, windows = normal(seed, (N, C, H, W), dtype), some_windows(seed, P, N, (H, W))
     np.testing.assert_array_equal(call(ops, "cut_windows", x, windows, layout=layout), cut(x[windows.images], windows))
+
+
+@given(N=st.integers(1, 3), C=st.integers(1, 4), H=st.integers(1, 7), W=st.integers(1, 7), P=st.integers(0, 5),
+       outside=st.sampled_from([0.0, -np.inf, 2.5]), dtype=dtypes, layout=layouts, seed=seeds)
+def test_patch_windows(ops, N, C, H, W, P, outside, dtype, layout, seed):
+    x, windows = normal(seed, (N, C, H, W), dtype), some_windows(seed, P, N, (H, W))
+    at = some_windows(seed + 1, P, N, (H, W))._replace(images=windows.images)
+    patches = normal(seed + 2, (P, C, *at.size), dtype)
+    maps = x[windows.images].astype("float64")
+    covered = laid(np.ones_like(patches), at) > 0
+    maps[covered] = laid(patches, at)[covered]
+    inside = cut(np.ones_like(maps), windows) > 0
+    np.testing.assert_array_equal(call(ops, "patch_windows", x, patches, at, windows, outside, layout=layout),
+                                  np.where(inside, cut(maps, windows), outside).astype(dtype))
 
 
 @given(N=st.integers(1, 3), C=st.integers(1, 4), H=st.integers(1, 9), W=st.integers(1, 9), P=st.integers(0, 5),
@@ -214,6 +249,11 @@ POOLED = ABOVE._replace(plane=(3, 3))
      "cut_windows: the windows' corners must be int64, got float64"),
     ("cut_windows", (X, BELOW._replace(size=(0, 3))), "cut_windows: a window must have a pixel at least, got 0×3"),
     ("cut_windows", (X[0], BELOW), "cut_windows: x must be (N, C, H, W), got shape (3, 8, 8)"),
+    ("patch_windows", (X, X[:1], BELOW, BELOW), "patch_windows: patches must have shape (4, 3, 4, 4), got (1, 3, 8, 8)"),
+    ("patch_windows", (X, np.ones((4, 3, 2, 2), "float32"), ABOVE, BELOW),
+     "patch_windows: the windows are of maps of 6×6, but the maps are 8×8"),
+    ("patch_windows", (X, np.ones((4, 3, 4, 4), "float32"), BELOW, BELOW._replace(images=BELOW.images + 1)),
+     "patch_windows: the windows must be of the same images as the patches"),
     ("unpool_windows", (R, SWITCHES[:, :4], POOLED, ABOVE),
      "unpool_windows: switches must have shape (2, 5, 3, 3), got (2, 4, 3, 3)"),
     ("unpool_windows", (R, SWITCHES, ABOVE, ABOVE),

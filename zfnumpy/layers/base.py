@@ -16,6 +16,8 @@ class Layer:
     project(r, cache, rule) -> r: carry a reconstruction down; the same as backward's dx but where a rule says otherwise.
     project_boxes(boxes, cache, rule) -> boxes: the same for windows of many units (see layers.boxes).
 
+    forward_patches(*patches, base) -> y: `forward` of many versions of one image, where they differ (see layers.patches).
+
     `keeps` says which array a cache holds on to, so that a network knows what its tape already stores: "input",
     "output" or None.
     """
@@ -53,6 +55,13 @@ class Layer:
         What stands here is for a layer that maps every place by itself, with a cache of None or one array like its input.
         """
         return boxes.holding(self.project(boxes.values(), None if cache is None else boxes.of(cache), rule))
+
+    def forward_patches(self, *patches, base, **how):
+        """Return what `forward` makes of patches (layers.patches), as Patches of the output `base`, or as whole outputs.
+
+        base (1, ...) is the output for the unchanged image; `how` goes to `forward`. What stands here makes whole outputs.
+        """
+        return self.forward(*(each.whole() for each in patches), **how)[0]
 
     def replay(self, cache, *inputs):
         """Return the output again from the same inputs and what the first pass left in its cache."""

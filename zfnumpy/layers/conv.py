@@ -41,6 +41,12 @@ class Conv2d(Layer):
         y = self.ops.conv2d(x, self.params["weight"], self.params["bias"], self.stride, self.pad, self.groups, relu)
         return y, x
 
+    def forward_patches(self, patches, base, relu=False, **how):
+        def correlate(x):
+            return self.ops.conv2d(x, self.params["weight"], self.params["bias"], self.stride, 0, self.groups, relu)
+
+        return patches.through(self.window(), correlate, base) or super().forward_patches(patches, base=base, relu=relu)
+
     def backward(self, dy, x, need_dx=True, need_grads=True):
         ops, weight, grads, dx = self.ops, self.params["weight"], {}, None
         if need_grads:

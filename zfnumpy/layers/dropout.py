@@ -22,6 +22,9 @@ class Dropout(Layer):
         mask = self.ops.dropout_mask(x.shape, self.p, rng, x.dtype)
         return x * mask, mask
 
+    def forward_patches(self, patches, base, **how):
+        return patches.replaced(lambda x: self.forward(x, **how)[0], base)
+
     def backward(self, dy, mask, need_dx=True, need_grads=True):
         return (dy if mask is None else dy * mask), {}
 

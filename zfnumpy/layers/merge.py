@@ -2,6 +2,7 @@
 
 from ..errors import ShapeError
 from .base import Layer, feature_maps
+from .patches import Patches
 
 
 class Concatenate(Layer):
@@ -18,6 +19,9 @@ class Concatenate(Layer):
     def forward(self, *xs, train=False, rng=None):
         """Join xs (N, C_i, H, W) to (N, ΣC_i, H, W); the cache is the C_i."""
         return self.ops.xp.concatenate(xs, axis=1), [x.shape[1] for x in xs]
+
+    def forward_patches(self, *patches, base, **how):
+        return Patches.joined(patches, base)
 
     def backward(self, dy, channels, need_dx=True, need_grads=True):
         parts, start = [], 0

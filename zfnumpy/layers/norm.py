@@ -20,6 +20,9 @@ class LocalResponseNorm(Layer):
     def forward(self, x, train=False, rng=None):
         return self.ops.local_response_norm(x, self.size, self.alpha, self.beta, self.k), x
 
+    def forward_patches(self, patches, base, **how):
+        return patches.replaced(lambda x: self.forward(x, **how)[0], base)
+
     def backward(self, dy, x, need_dx=True, need_grads=True):
         return self.ops.local_response_norm_grad(dy, x, self.size, self.alpha, self.beta, self.k), {}
 

@@ -47,6 +47,13 @@ class MaxPool2d(_Pool):
         y, switches = self.ops.max_pool2d(x, self.size, self.stride, self.pad, self.ceil_mode)
         return y, (switches, x.shape, y if rectified else None)
 
+    def forward_patches(self, patches, base, **how):
+        def pool(x):                                     # to whole windows: what padding or ceil mode adds is there already
+            return self.ops.max_pool2d(x, self.size, self.stride)[0]
+
+        return (patches.through(self.window(), pool, base, outside=-np.inf)
+                or super().forward_patches(patches, base=base, **how))
+
     def _unpool(self, r, cache):
         switches, x_shape, _ = cache
         return self.ops.max_unpool2d(r, switches, x_shape, self.size, self.stride, self.pad)
@@ -79,6 +86,12 @@ class AvgPool2d(_Pool):
     def forward(self, x, train=False, rng=None):
         return self.ops.avg_pool2d(x, self.size, self.stride, self.pad), x.shape
 
+    def forward_patches(self, patches, base, **how):
+        def pool(x):
+            return self.ops.avg_pool2d(x, self.size, self.stride)
+
+        return patches.through(self.window(), pool, base) or super().forward_patches(patches, base=base, **how)
+
     def backward(self, dy, x_shape, need_dx=True, need_grads=True):
         return self.ops.avg_pool2d_grad(dy, x_shape, self.size, self.stride, self.pad), {}
 
@@ -96,6 +109,9 @@ class GlobalAvgPool(Layer):
 
     def forward(self, x, train=False, rng=None):
         return x.mean(axis=(2, 3)), x.shape
+
+    def forward_patches(self, patches, base, **how):
+        return base + patches.gained() / (patches.shape[2] * patches.shape[3])
 
     def backward(self, dy, x_shape, need_dx=True, need_grads=True):
         share = dy[:, :, None, None] / (x_shape[2] * x_shape[3])

@@ -12,6 +12,9 @@ class ReLU(Layer):
         y = self.ops.relu(x)
         return y, y
 
+    def forward_patches(self, patches, base, **how):
+        return patches.replaced(lambda x: self.forward(x, **how)[0], base)
+
     def backward(self, dy, y, need_dx=True, need_grads=True):
         """Return dy·[x>0]. A cache of None says that a max pool above has applied the mask already."""
         return (dy if y is None else self.ops.relu_backward(dy, y)), {}

@@ -283,3 +283,43 @@ def cut_windows(x, planes, C, images, windows, at, out, threads):
                     out[o + j] = 0
                 for j in range(first, last):
                     out[o + j] = x[s + j]
+
+
+@kernel()
+def copy_span(x, s, out, o, first, last):
+    """out[o + first:o + last] = x[s + first:s + last]."""
+    x, out = pointer(x), pointer(out)
+    for j in range(first, last):
+        out[o + j] = x[s + j]
+
+
+@kernel(parallel=True)
+def patch_windows(x, patches, planes, C, images, windows, corners, at, at_corners, outside, out, threads):
+    """out (planes, h, w), `planes` = P * C: windows of x (N, C, H, W) with the patches (planes, *at) laid over it.
+
+    windows and at: height and width of the windows and of the patches, then of their maps.
+    """
+    h, w, H, W = windows
+    high, wide = at[0], at[1]
+    for t in numba.prange(threads):
+        for q in range(planes * t // threads, planes * (t + 1) // threads):
+            p = q // C
+            top, left, plane = corners[p, 0], corners[p, 1], (images[p] * C + q % C) * H * W
+            down, across = top - at_corners[p, 0], left - at_corners[p, 1]
+            first, last = min(max(-left, 0), w), max(min(w, W - left), 0)          # the columns inside the map,
+            begin = min(max(-across, first), last)                                 # and of these inside the patch
+            end = max(min(wide - across, last), begin)
+            for i in range(h):
+                o = (q * h + i) * w
+                if not 0 <= top + i < H:
+                    out[o:o + w] = outside
+                    continue
+                out[o:o + first] = outside
+                out[o + last:o + w] = outside
+                s = plane + (top + i) * W + left
+                if 0 <= down + i < high:
+                    copy_span(x, s, out, o, first, begin)
+                    copy_span(patches, (q * high + down + i) * wide + across, out, o, begin, end)
+                    copy_span(x, s, out, o, end, last)
+                else:
+                    copy_span(x, s, out, o, first, last)

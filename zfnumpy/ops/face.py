@@ -260,7 +260,7 @@ class OpsFace(Backend):
         check_floats("renormalize_filters", w=w)
         self._renormalize_filters(w, radius)
 
-    # ---- windows of maps, for the projection of single units --------------------------------------------------------
+    # ---- windows of maps, for projections and patches ---------------------------------------------------------------
 
     def cut_windows(self, x, windows):
         """Cut windows (shapes.Windows) out of x (N, C, H, W): (P, C, h, w), zero where a window leaves the map."""
@@ -268,6 +268,22 @@ class OpsFace(Backend):
         check_dims("cut_windows", x, "x", "N, C, H, W")
         check_windows("cut_windows", windows, x.shape)
         return self._cut_windows(x, windows)
+
+    def patch_windows(self, x, patches, at, windows, outside=0.0):
+        """Cut windows out of P versions of maps, which differ from those in x each by a patch: (P, C, *windows.size).
+
+        x (N, C, H, W); patches (P, C, *at.size) stand in for what x holds in the windows `at`. `windows` are of the same
+        images; where they leave the map they hold `outside`, and so they do where a patch lies outside of it.
+        """
+        what = "patch_windows"
+        check_floats(what, x=x, patches=patches)
+        check_dims(what, x, "x", "N, C, H, W")
+        check_windows(what, at, x.shape)
+        check_windows(what, windows, x.shape)
+        check_shape(what, patches, "patches", (len(at.images), x.shape[1], *at.size))
+        if not np.array_equal(at.images, windows.images):
+            raise ShapeError(f"{what}: the windows must be of the same images as the patches")
+        return self._patch_windows(x, patches, at, windows, float(outside))
 
     def unpool_windows(self, r, switches, above, below, pool=None):
         """Unpool r (P, C, *above.size), windows of pooled maps, by the switches (N, C, OH, OW): (P, C, *below.size).

@@ -298,6 +298,13 @@ class NumbaOps(Ops):
                   out.reshape(-1))
         return out
 
+    def _patch_windows(self, x, patches, at, windows, outside):
+        P, C = patches.shape[:2]
+        out = self._empty((P, C, *windows.size), x.dtype)
+        self._run(window.patch_windows, _flat(x), _flat(patches), P * C, C, *_places(windows), *_places(at)[1:],
+                  x.dtype.type(outside), out.reshape(-1))
+        return out
+
     def _unpool_windows(self, r, switches, above, below, pool):
         P, C = r.shape[:2]
         out = self._empty((P, C, *below.size), r.dtype)

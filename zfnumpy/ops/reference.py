@@ -6,6 +6,7 @@ run there. What each operation means stands in `face`.
 
 import numpy as np
 
+from ..shapes import Windows
 from .face import OpsFace
 
 
@@ -196,6 +197,12 @@ class Ops(OpsFace):
         images, channels = self.xp.asarray(windows.images)[:, None, None, None], self.xp.arange(x.shape[1])[:, None, None]
         rows, columns = self.xp.clip(rows, 0, H - 1)[:, None], self.xp.clip(columns, 0, W - 1)[:, None]
         return self.xp.where(inside[:, None], x[images, channels, rows, columns], 0)
+
+    def _patch_windows(self, x, patches, at, windows, outside):
+        own = Windows(np.arange(len(at.images)), windows.corners - at.corners, windows.size, at.size)
+        patched = self._places(own)[2][:, None]                                        # where a window holds its patch
+        values = self.xp.where(patched, self._cut_windows(patches, own), self._cut_windows(x, windows))
+        return self.xp.where(self._places(windows)[2][:, None], values, self.xp.asarray(outside, dtype=x.dtype))
 
     def _unpool_windows(self, r, switches, above, below, pool):
         P, C, (h, w) = r.shape[0], r.shape[1], below.size

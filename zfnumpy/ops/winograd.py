@@ -30,8 +30,8 @@ class Axis:
 
     def __init__(self, size, out, K, S, P):
         self.parts = axis_parts(K, S)
-        sharing = (1, 2, 3, 4) if S == 1 and K == TAPS and P == 1 else (1,)
-        self.period = out + 1
+        sharing = (1, 2, 3, 4) if S == 1 and K == TAPS and P <= 1 else (1,)
+        self.period = out + (1 if P else 2)
         self.images = min(sharing, key=lambda n: (-(-((n - 1) * self.period + out) // STEP) / n, n))
         self.tiles = -(-((self.images - 1) * self.period + out) // STEP)
         lines = np.arange(STEP * self.tiles + POINTS - STEP)

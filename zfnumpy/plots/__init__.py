@@ -8,6 +8,7 @@ from .embedding import save_scatter, thumbnails_sheet
 from .figures import BLUE, ORANGE
 from .maps import SCALES, activation_sheet, cut_out, faint, seeded
 from .neighbours import neighbours_sheet
+from .occlusion import save_occlusion
 from .sheets import (
     FRAME,
     INK,
@@ -30,5 +31,5 @@ __all__ = ["BLUE", "FOUND", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER
            "activation_sheet", "ascent_sheet", "boxed", "class_map_sheet", "cut_out", "enlarge", "faint",
            "filter_sheet", "fooled_sheet", "grey", "heading", "heat", "label", "neighbours_sheet", "overlay",
            "projection_sheet", "randomization_sheet", "save_confusion", "save_curves", "save_localization",
-           "save_perturbation", "save_picture", "save_randomization", "save_scatter", "save_truth_table", "seeded",
-           "signed", "strongest_sheet", "thumbnails_sheet", "tile"]
+           "save_occlusion", "save_perturbation", "save_picture", "save_randomization", "save_scatter",
+           "save_truth_table", "seeded", "signed", "strongest_sheet", "thumbnails_sheet", "tile"]

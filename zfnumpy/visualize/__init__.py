@@ -10,6 +10,7 @@ from .filters import colour_filters
 from .fooling import Fooled, fool, framed
 from .localize import Localization, class_maps, localization
 from .neighbours import Features, Neighbours, features, gather, nearest, neighbours
+from .occlusion import Occlusion, occlude
 from .pointing import Pointing, pointing_game
 from .project import project, project_boxes, project_units, strongest_units
 from .relevance import METHODS, relevance_maps
@@ -30,6 +31,7 @@ __all__ = [
            "Fooled",
            "Localization",
            "Neighbours",
+           "Occlusion",
            "Pca",
            "PerturbationCurve",
            "Pointing",
@@ -61,6 +63,7 @@ __all__ = [
            "nearest",
            "nearest_cells",
            "neighbours",
+           "occlude",
            "pca",
            "pointing_game",
            "project",

@@ -1,8 +1,8 @@
 """The command `see` and its kinds."""
 
-from . import ascent, basics, cams, features, rules, truth
+from . import ascent, basics, cams, features, occlusion, rules, truth
 
-KINDS = (basics, cams, rules, features, ascent, truth)
+KINDS = (basics, cams, rules, features, ascent, truth, occlusion)
 
 
 def add_commands(group):
