@@ -44,11 +44,15 @@ def add_network(sub):
     sub.add_argument("--classes", metavar="FILE", help="class names, one a line (the last column where there are tabs)")
 
 
+def weight_file(path):
+    """Return the file that a checkpoint's path or a run's folder stands for: its best, or last where none is best yet."""
+    path = Path(path)
+    return path / (BEST if (path / BEST).exists() else LAST) if path.is_dir() else path
+
+
 def open_network(args):
     """Return the network that the arguments of `add_network` name."""
-    path, ops = Path(args.checkpoint), ops_of(args)
-    if path.is_dir():                                        # a run that has not ended its first epoch has no best yet
-        path = path / (BEST if (path / BEST).exists() else LAST)
+    path, ops = weight_file(args.checkpoint), ops_of(args)
     if args.model:
         if checkpoint.describes_itself(path):
             raise CheckpointError(f"{path} says itself what network it is; leave out --model")

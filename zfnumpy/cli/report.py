@@ -2,13 +2,14 @@
 
 import shlex
 import time
+from pathlib import Path
 
 from .. import checkpoint
 from ..errors import CheckpointError, DataError
 from ..report.book import Book
 from ..report.build import build
 from ..report.settings import Settings
-from .common import add_data, add_network, bar, convolutions, open_network, open_part, say_skipped, whole
+from .common import add_data, add_network, bar, convolutions, open_network, open_part, say_skipped, weight_file, whole
 
 
 def add_commands(command):
@@ -62,9 +63,9 @@ def _command(args):
 
 def _about(args):
     """Return what the checkpoint tells of its training, as text for the first page."""
-    facts = {"data": f"{args.data}, {'training' if args.train_set else 'validation'} part"}
+    facts = {"data": f"{Path(args.data).name or args.data}, {'training' if args.train_set else 'validation'} part"}
     try:
-        progress = checkpoint.read(args.checkpoint).extra.get("progress")
+        progress = checkpoint.read(weight_file(args.checkpoint)).extra.get("progress")
     except (CheckpointError, OSError):
         return facts
     if progress:

@@ -1,6 +1,7 @@
 """Puts a report together: computes its parts one after another and writes them as one page."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,11 +9,14 @@ from .. import __version__
 from ..data import Loader
 from ..errors import DataError
 from ..visualize import find_strongest
+from .features import features_part
 from .layers import layer_pages
 from .overview import measured, overview_part
 from .page import rendered
+from .pictures import picture_pages
 from .rules import rules_part
 from .settings import Shown, class_names, plain, readable
+from .truth import PICTURES, truth_part
 
 SEARCHED = 5000          # pictures of a huge set that are searched where nobody says
 
@@ -34,9 +38,12 @@ def build(net, part, book, settings, about=None, progress=None):
     book.skipped += loader.skipped
     parts = {"layers": layer_pages(net, book, settings, part, strongest, progress),
              "rules": rules_part(net, book, settings, pictures, progress),
+             "pictures": picture_pages(net, book, settings, pictures, progress),
+             "features": features_part(net, book, settings, part, rows, progress),
+             "truth": _truth(net, book, settings, part, progress) if settings.truth else None,
              "overview": overview_part(net, few, about or {}, accuracy)}
     facts = {"network": net.name, "version": __version__, "command": list(settings.command), "seed": settings.seed,
-             "pictures": [{"name": shown.name, "index": shown.index} for shown in pictures],
+             "shown": [{"name": shown.name, "index": shown.index} for shown in pictures],
              "skipped": [[plain(name), plain(why)] for name, why in book.skipped]}
     page = rendered(parts | facts | {"seconds": time.perf_counter() - began, "made": time.strftime("%Y-%m-%d")})
     return book.close(page, facts)
@@ -48,12 +55,18 @@ def searched(part, count):
     return np.unique(np.linspace(0, len(part) - 1, count).round().astype(np.int64))
 
 
+def _truth(net, book, settings, part, progress):
+    """Return the truth table of pictures of its own choice, or why there is none."""
+    pictures = chosen_pictures(net, part, replace(settings, picked=None, pictures=PICTURES))
+    return truth_part(net, book, settings, pictures, part, progress)
+
+
 def chosen_pictures(net, part, settings):
     """Return the Shown pictures that get a page: those picked, or a few evenly spread, of as many classes as there are.
 
     DataError for a pick that the data does not have, or where none can be read.
     """
-    picked = _spread(part.labels, settings.pictures, settings.seed) if settings.picked is None else settings.picked
+    picked = spread(part.labels, settings.pictures, settings.seed) if settings.picked is None else settings.picked
     known = {name: k for k, name in enumerate(class_names(net))} if net.classes is not None else {}
     found, why = [], None
     for i in picked:
@@ -73,7 +86,7 @@ def chosen_pictures(net, part, settings):
     return found
 
 
-def _spread(labels, count, seed):
+def spread(labels, count, seed):
     """Return `count` rows, class by class in a drawn order, so that no class comes twice before all came once."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
@@ -85,12 +98,9 @@ def _spread(labels, count, seed):
 
 
 def _true_box(p, picture, part, i):
-    """Return a picture's true box in pixels of its centre crop, None where the data has none or it leaves the crop."""
+    """Return a picture's true box in pixels of its centre crop, None where the data has none or it lies outside."""
     boxes = getattr(part, "boxes", None)
     if boxes is None or not np.isfinite(boxes[i]).all():
         return None
-    H, W = picture.shape[:2]
-    factor = p.resize / min(H, W)
-    left, top = ((round(side * factor) - p.crop) // 2 for side in (W, H))
-    x0, y0, x1, y1 = np.clip(boxes[i] * factor - (left, top, left, top), 0, p.crop)
-    return (float(x0), float(y0), float(x1), float(y1)) if x1 > x0 and y1 > y0 else None
+    x0, y0, x1, y1 = np.clip(p.to_crop(boxes[i], picture.shape[:2]), 0, p.crop).tolist()
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None

@@ -10,7 +10,7 @@ from ..visualize import colour_filters, project_strongest
 from . import sprites
 from .settings import plain, readable, text_of_shape
 
-ROOM = 90_000_000        # pixels of patches and projections that a page has room for: about 12 MB
+ROOM = 60_000_000        # pixels of patches and projections that a page has room for: 10 to 18 MB
 AT_ONCE = 2**27          # bytes of projections in memory
 
 
@@ -89,12 +89,13 @@ def _maps(net, book, part, found, chosen, data, settings, progress):
 
 def _units(net, part, found, index):
     """Return a map's units, strongest first: value, picture and its class, place in the layer, box in the picture."""
-    units = []
+    units, (H, W) = [], net.input_shape[1:]
     maps = len(net.shapes[found.layer]) == 3
     for i, row, col, value in zip(*(each[index] for each in (found.images, found.rows, found.cols, found.values))):
         if i < 0:
             break
-        box = net.receptive_field(found.layer).box(row, col)
+        edges = net.receptive_field(found.layer).box(row, col)
+        box = np.clip(edges, 0, (H, W, H, W))
         units.append({"value": float(f"{value:.4g}"), "name": readable(part.name(i)), "index": int(i),
                       "class": plain(part.classes[part.labels[i]]), "box": [int(edge) for edge in box],
                       "at": [int(row), int(col)] if maps else None})

@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 from urllib.parse import quote
 
-SCRIPTS = ("script.js", "maps.js")
+SCRIPTS = ("script.js", "maps.js", "occlusion.js", "features.js")
 
 
 def rendered(parts):

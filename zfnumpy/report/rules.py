@@ -6,7 +6,7 @@ from .. import plots
 from ..visualize import project, strongest_units
 from ..visualize.target import class_labels, magnitude
 from . import sprites
-from .settings import class_names, convolutions
+from .settings import class_names, some_layers
 
 RULES = ("gradient", "guided", "deconvnet")
 COLUMNS = (*RULES, "saliency")
@@ -18,13 +18,6 @@ def rules_part(net, book, settings, pictures, progress):
     return {"columns": COLUMNS, "layers": layers,
             "pictures": [_one(net, book, number, shown, layers)
                          for number, shown in enumerate(progress(len(pictures), "rules", "img")(pictures))]}
-
-
-def some_layers(net, count=3):
-    """Return up to `count` convolutions of a network, evenly spread, the last among them."""
-    names = convolutions(net)
-    places = sorted({round((k + 1) * len(names) / count) - 1 for k in range(count)}) if names else []
-    return [names[place] for place in places if place >= 0]
 
 
 def _one(net, book, number, shown, layers):
@@ -43,7 +36,7 @@ def _one(net, book, number, shown, layers):
             found = {rule: r[::-1] for rule, r in found.items()}
         saliency = magnitude(found["gradient"][None])[0]
         rows.append({"text": text, "cells": {**{rule: sprites.projected(found[rule], 224) for rule in RULES},
-                                             "saliency": sprites.shown(grey_of(saliency), 224)}})
+                                             "saliency": sprites.shown(grey_of(saliency), 224, pixelated=len(saliency) < 128)}})
         arrays.update({f"{layer}_{index}_{rule}": np.float16(r / (abs(r).max() or 1)) for rule, r in found.items()})
     name = f"rules_{number}"
     data = book.keep(name, arrays, {"picture": shown.name, "targets": [text for *_, text in targets],

@@ -65,5 +65,12 @@ def convolutions(net):
     return [name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)]
 
 
+def some_layers(net, count=3):
+    """Return up to `count` convolutions of a network, evenly spread, the last among them."""
+    names = convolutions(net)
+    places = sorted({round((k + 1) * len(names) / count) - 1 for k in range(count)}) if names else []
+    return [names[place] for place in places if place >= 0]
+
+
 def text_of_shape(shape):
     return " × ".join(map(str, shape))

@@ -9,7 +9,7 @@ from PIL import Image
 from .. import plots
 
 MOST = 96                # pixels of a tile's longer side
-SMALL = 32               # a tile below this is kept without loss: it is shown enlarged, pixel by pixel
+SMALL = 16               # a tile below this is kept without loss: it is shown enlarged, pixel by pixel
 
 
 def fit(pictures, most=MOST):
@@ -46,9 +46,9 @@ def see_through(pictures, inside):
     return np.concatenate([np.where(inside[..., None], pictures, 0), np.uint8(255) * inside[..., None]], axis=-1)
 
 
-def photo(picture, quality=80):
+def photo(picture, quality=72):
     """Return a picture uint8 (H, W, 3 or 4) as a data URI: WebP, with the losses of a photograph."""
-    return _uri(picture, "webp", quality=quality, method=4)
+    return _uri(picture, "webp", quality=quality, method=2)
 
 
 def exact(picture):
@@ -63,18 +63,17 @@ def tiles(pictures, columns):
     return photo(sheet(even(pictures), columns))
 
 
-def shown(picture, most=256, quality=82):
+def shown(picture, most=256, quality=80, pixelated=False):
     """Return one picture as {uri, width, height, pixelated} for a template's <img>, at most `most` pixels a side."""
     picture = fit(picture, most)
     H, W = picture.shape[:2]
-    small = max(H, W) < 128
-    return {"uri": exact(picture) if max(H, W) < SMALL else photo(picture, quality), "width": W, "height": H,
-            "pixelated": small}
+    uri = exact(picture) if max(H, W) < SMALL else photo(picture, quality)
+    return {"uri": uri, "width": W, "height": H, "pixelated": pixelated}
 
 
 def projected(r, most=256):
     """Return a reconstruction (3, H, W) as `shown` does, zero in middle grey."""
-    return shown(plots.signed(r), most)
+    return shown(plots.signed(r), most, pixelated=max(r.shape) < 128)
 
 
 def _uri(picture, kind, **options):

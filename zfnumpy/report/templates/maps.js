@@ -4,6 +4,7 @@ const dialog = document.querySelector("dialog.map");
 const layers = new Map();              // page -> its data
 let open = null;                       // {page, k}: the map in the dialog
 
+leaves.push(closeMap);
 shows.layer = (page, rest) => {
   once(page, (data) => makeMaps(page, data));
   const data = layers.get(page);
@@ -70,7 +71,7 @@ function openMap(page, k) {
   }
   dialog.querySelector("tbody").replaceChildren(...map.units.map((unit, i) => {
     const [top, left, bottom, right] = unit.box;
-    const at = unit.at ? `(${unit.at.join(", ")}), pixels ${left}–${right - 1} × ${top}–${bottom - 1}` : "whole picture";
+    const at = unit.at ? `(${unit.at.join(", ")}), x ${left}–${right - 1}, y ${top}–${bottom - 1}` : "whole picture";
     return element("tr", { "data-k": i }, element("th", { scope: "row" }, `${i + 1}`), element("td", { class: "num" }, number(unit.value)),
       element("td", {}, unit.name), element("td", {}, unit.class), element("td", {}, at));
   }));
@@ -82,7 +83,7 @@ function closeMap() {
   const { page, k } = open;
   open = null;
   if (dialog.open) dialog.close();
-  layers.get(page).buttons[k].focus();
+  if (page === current) layers.get(page).buttons[k].focus();
 }
 
 function stepMap(by) {

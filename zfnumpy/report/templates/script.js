@@ -3,6 +3,7 @@
 
 const pages = [...document.querySelectorAll(".page")];
 const shows = {};                      // what to do when a page of a kind is shown: shows.layer(page, the rest)
+const leaves = [];                     // what to do when a page is left
 const made = new Set();                // pages whose pictures are laid out already
 
 function place() {
@@ -24,6 +25,7 @@ function go() {
     const first = current === null;
     for (const other of pages) other.hidden = other !== page;
     current = page;
+    for (const leave of leaves) leave();
     const title = page.querySelector("h1");
     document.title = `${title.textContent.trim()} · ${document.querySelector(".brand strong").textContent}`;
     for (const link of document.querySelectorAll(".top nav a")) {
