@@ -5,6 +5,7 @@ import numpy as np
 from .. import plots
 from ..loss import softmax
 from ..visualize import activation_maps, cam, gradcam, has_cam, iou, largest_box, occlude, saliency
+from ..visualize.localize import METHODS
 from ..visualize.target import class_labels
 from . import sprites
 from .settings import class_names, some_layers
@@ -74,7 +75,7 @@ def _class_maps(net, book, number, shown, label, names, tape):
     under = f"picture_{number}"
     data = book.save(found, f"{found.method}_{found.layer}", under)
     whole = np.maximum(found.upsampled()[0], 0)
-    box = [int(edge) for edge in largest_box(whole, 0.2)]
+    box = [int(edge) for edge in largest_box(whole, METHODS[found.method])]
     boxes = {"found": box if box[2] > box[0] else None, "true": shown.box}
     agree = float(iou(np.array(box), np.array(shown.box))) if boxes["found"] and shown.box else None
     title = "CAM" if found.method == "cam" else "Grad-CAM"
@@ -89,7 +90,8 @@ def _class_maps(net, book, number, shown, label, names, tape):
     book.enter_sheet(f"saliency_{number}", f"picture/{number}", f"{shown.name}: saliency of {names[label]}", kept,
                      {"label": names[label]}, lambda: plots.enlarge(heated, 224))
     return {"title": title, "layer": found.layer, "label": names[label], "picture": sprites.shown(laid, SIDE),
-            "saliency": sprites.shown(heated, SIDE, pixelated=len(values) < 128), "boxes": boxes, "iou": agree}
+            "saliency": sprites.shown(heated, SIDE, pixelated=len(values) < 128), "boxes": boxes, "iou": agree,
+            "threshold": METHODS[found.method]}
 
 
 def _activations(net, book, number, shown, layer):

@@ -67,7 +67,7 @@ def shown(picture, most=256, quality=80, pixelated=False):
     """Return one picture as {uri, width, height, pixelated} for a template's <img>, at most `most` pixels a side."""
     picture = fit(picture, most)
     H, W = picture.shape[:2]
-    uri = exact(picture) if max(H, W) < SMALL else photo(picture, quality)
+    uri = exact(picture) if pixelated else photo(picture, quality)
     return {"uri": uri, "width": W, "height": H, "pixelated": pixelated}
 
 

@@ -75,5 +75,8 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   document.querySelector("#main").focus();
 });
+if (matchMedia("(max-width: 46rem)").matches) {
+  for (const about of document.querySelectorAll(".about, .chips")) about.open = false;
+}
 addEventListener("hashchange", go);
 addEventListener("DOMContentLoaded", go);
