@@ -22,7 +22,8 @@ def add_commands(command):
     sub.add_argument("--layers", help="layers with a page (default: every convolution)")
     sub.add_argument("--maps", type=whole(1), metavar="N", help="only the strongest so many maps of each layer "
                      "(default: as many as the page has room for)")
-    sub.add_argument("--images", type=whole(1), default=6, metavar="N", help="pictures with a page of their own (default: 6)")
+    sub.add_argument("--images", type=whole(1), default=6, metavar="N", help="pictures with a page of their own "
+                     "(default: 6)")
     sub.add_argument("--pick", metavar="I,J", help="which pictures of the data, counted from 0")
     sub.add_argument("--count", type=whole(1), metavar="N", help="search so many pictures for strong activations "
                      "(default: all, of a huge set 5000)")

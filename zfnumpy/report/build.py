@@ -16,7 +16,7 @@ from .page import rendered
 from .pictures import picture_pages
 from .rules import rules_part
 from .settings import Shown, class_names, plain, readable
-from .truth import PICTURES, truth_part
+from .truth import truth_part
 
 SEARCHED = 5000          # pictures of a huge set that are searched where nobody says
 
@@ -57,7 +57,7 @@ def searched(part, count):
 
 def _truth(net, book, settings, part, progress):
     """Return the truth table of pictures of its own choice, or why there is none."""
-    pictures = chosen_pictures(net, part, replace(settings, picked=None, pictures=PICTURES))
+    pictures = chosen_pictures(net, part, replace(settings, picked=None, pictures=settings.tested))
     return truth_part(net, book, settings, pictures, part, progress)
 
 

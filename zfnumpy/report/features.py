@@ -26,11 +26,10 @@ def features_part(net, book, settings, part, rows, progress):
     except NodeError as error:
         return {"why_none": str(error)}
     ways, why = [], None
-    flat = pca(found.values)
-    ways.append(_way(book, found, flat, "pca", "PCA", settings))
+    ways.append(_way(book, part, found, pca(found.values), "pca", "PCA", settings))
     try:
         near = next(iter(progress(1, "t-SNE", "run")([None])), None) or tsne(found.values, settings.seed)
-        ways.append(_way(book, found, near, "tsne", "t-SNE", settings))
+        ways.append(_way(book, part, found, near, "tsne", "t-SNE", settings))
     except BackendError as error:
         why = str(error)
     labels = np.asarray(part.labels)[found.indices]
@@ -46,12 +45,14 @@ def features_part(net, book, settings, part, rows, progress):
                 "rows": -(-len(labels) // columns)}}
 
 
-def _way(book, found, laid, name, title, settings):
+def _way(book, part, found, laid, name, title, settings):
     """Enter one layout of the points and return it, each axis from 0 to 1, y upwards."""
     data = book.keep(f"embedding_{name}", {"points": laid.points, "indices": found.indices},
                      {"layer": found.layer, "method": laid.method, "seed": settings.seed})
-    book.enter(f"embedding_{name}", "features", f"features of {found.layer}: {laid.describe()}", data,
-               {"layer": found.layer, "seed": settings.seed})
+    text = f"features of {found.layer}: {laid.describe()}"
+    classes = [plain(each) for each in part.classes]
+    book.enter(f"embedding_{name}", "features", text, data, {"layer": found.layer, "seed": settings.seed},
+               lambda path: plots.save_scatter(path, laid.points, np.asarray(part.labels)[found.indices], classes, text))
     points = laid.points - laid.points.min(axis=0)
     return {"title": title, "text": laid.describe(),
             "points": np.round(points / np.maximum(points.max(axis=0), 1e-12), 4).tolist()}

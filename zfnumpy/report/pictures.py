@@ -55,8 +55,9 @@ def _occlusion(net, book, settings, number, shown, label, names, progress, text)
     found = occlude(net, shown.x, label=label, progress=progress(None, f"occluding {text}"))
     data = book.save(found, "occlusion", f"picture_{number}")
     heated = plots.heat(found.probability)
-    book.enter_sheet(f"occlusion_{number}", f"picture/{number}", f"{shown.name}: probability of {names[label]} as a square "
-                     "covers a part", data, {"label": names[label], "size": found.size, "stride": found.stride},
+    book.enter_sheet(f"occlusion_{number}", f"picture/{number}",
+                     f"{shown.name}: probability of {names[label]} as a square covers a part", data,
+                     {"label": names[label], "size": found.size, "stride": found.stride},
                      lambda: plots.enlarge(heated, 448))
     kinds, places = np.unique(found.labels, return_inverse=True)
     row, column = np.unravel_index(found.probability.argmin(), found.probability.shape)
@@ -64,7 +65,8 @@ def _occlusion(net, book, settings, number, shown, label, names, progress, text)
             "low": float(found.probability.min()), "high": float(found.probability.max()),
             "heat": {"uri": sprites.exact(heated), "width": len(found.lefts), "height": len(found.tops), "pixelated": True},
             "data": {"tops": found.tops.tolist(), "lefts": found.lefts.tolist(), "size": list(found.size),
-                     "image": list(found.image), "label": names[label], "p0": found.probability0, "at": [int(row), int(column)],
+                     "image": list(found.image), "label": names[label],
+                     "p0": found.probability0, "at": [int(row), int(column)],
                      "label0": names[found.label0], "p": np.round(found.probability, 5).ravel().tolist(),
                      "kinds": [names[k] for k in kinds], "kind": places.ravel().tolist(), "columns": len(found.lefts)}}
 

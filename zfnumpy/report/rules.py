@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import plots
-from ..visualize import project, strongest_units
+from ..visualize import by_rules, strongest_units
 from ..visualize.target import class_labels, magnitude
 from . import sprites
 from .settings import class_names, some_layers
@@ -31,12 +31,14 @@ def _one(net, book, number, shown, layers):
         targets.append((layer, index, f"{layer}, map {index}"))
     rows, arrays = [], {"picture": shown.pixels}
     for layer, index, text in targets:
-        found = {rule: net.ops.to_numpy(project(net, shown.x, layer, (index,), rule, tape))[0] for rule in RULES}
+        found = {rule: net.ops.to_numpy(r)[0] for rule, r in
+                 by_rules(net, shown.x, layer, (index,), RULES, tape).items()}
         if net.preprocessing.order == "BGR":
             found = {rule: r[::-1] for rule, r in found.items()}
         saliency = magnitude(found["gradient"][None])[0]
-        rows.append({"text": text, "cells": {**{rule: sprites.projected(found[rule], 224) for rule in RULES},
-                                             "saliency": sprites.shown(grey_of(saliency), 224, pixelated=len(saliency) < 128)}})
+        cells = {rule: sprites.projected(found[rule], 224) for rule in RULES}
+        cells["saliency"] = sprites.shown(grey_of(saliency), 224, pixelated=len(saliency) < 128)
+        rows.append({"text": text, "cells": cells})
         arrays.update({f"{layer}_{index}_{rule}": np.float16(r / (abs(r).max() or 1)) for rule, r in found.items()})
     name = f"rules_{number}"
     data = book.keep(name, arrays, {"picture": shown.name, "targets": [text for *_, text in targets],

@@ -14,8 +14,8 @@ class Settings:
     """What to show: see `zfnumpy report --help`.
 
     layers: those with a page. maps: how many of each (None: as many as the page has room for). pictures: how many
-    pictures get a page, or `picked`: which. count: how many pictures of the data are searched. command: the command line
-    that made the report, for the page to give.
+    pictures get a page, or `picked`: which. count: how many pictures of the data are searched. truth: whether to make the
+    truth table, of `tested` pictures. top: how many units a map. command: the command line that made the report.
     """
 
     layers: tuple
@@ -24,6 +24,7 @@ class Settings:
     picked: tuple | None = None
     count: int | None = None
     truth: bool = True
+    tested: int = 16
     top: int = 9
     batch: int = 32
     seed: int = 0

@@ -1,20 +1,21 @@
-"""The truth table: which of the ways of seeing can be trusted on this network."""
+"""The truth table: which ways of seeing can be trusted on this network."""
 
 import numpy as np
 
 from .. import plots
 from ..visualize import pointing, sanity, truth_table
 
-PICTURES = 16            # put to the tests
 LAYERS = 6               # at which the randomized network's maps are compared
 TELL = {
-    "similarity": ("after forgetting", "How alike the map stays when all weights are made random (rank correlation, 0 to 1). "
+    "similarity": ("after forgetting", "How alike the map stays when all weights are made random: rank correlation, 0 to 1. "
                    "Near 0 is good: a map that does not change does not depend on what was learned."),
-    "ssim": ("the same, as a picture", "The same by structural similarity, which compares pictures as the eye does. "
+    "ssim": ("the same, as pictures", "The same by structural similarity, which compares pictures as the eye does. "
              "Near 0 is good."),
-    "deletion": ("deletion", "The class's mean probability while the most relevant pixels are taken away first. Lower is better."),
-    "insertion": ("insertion", "The class's mean probability while the most relevant pixels are put back first. Higher is better."),
-    "pointing": ("pointing", "How often the map's strongest pixel lies on the object. Higher is better; the chance line is a map "
+    "deletion": ("deletion", "The class's mean probability while the most relevant pixels are taken away first. "
+                 "Lower is better."),
+    "insertion": ("insertion", "The class's mean probability while the most relevant pixels are put back first. "
+                  "Higher is better."),
+    "pointing": ("pointing", "How often the map's strongest pixel lies on the object. Higher is better; chance is a map "
                  "that points anywhere."),
     "energy": ("energy", "The share of the map that lies on the object. Higher is better."),
 }
