@@ -189,7 +189,7 @@ CONTRAST = """() => {
     if (colour.length === 4 && colour[3] === 0) continue;
     const [a, b] = [light(parse(getComputedStyle(element).color)), light(colour)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) poor.push(`${element.tagName}.${element.className} ${ratio.toFixed(2)} ${element.textContent.slice(0, 30)}`);
+    if (ratio < 4.5) poor.push(`${element.tagName}.${element.className} ${ratio.toFixed(2)} ${element.textContent}`);
   }
   return poor;
 }"""

@@ -16,11 +16,13 @@ import zfnumpy as zf
 from zfnumpy.cli import main
 from zfnumpy.data import sketches
 from zfnumpy.errors import BackendError, DataError, ZFNumpyError
+from zfnumpy.layers import Flatten, Linear
 from zfnumpy.report import features, sprites
 from zfnumpy.report.book import Book
-from zfnumpy.report.build import chosen_pictures, searched, spread
+from zfnumpy.report.build import build, chosen_pictures, searched, spread
 from zfnumpy.report.layers import room_for
 from zfnumpy.report.page import as_json
+from zfnumpy.report.rules import rules_part
 from zfnumpy.report.settings import Settings
 
 
@@ -217,6 +219,26 @@ def test_which_pictures():
     assert np.allclose(shown[0].box, part.boxes[3])
     with pytest.raises(DataError, match=r"--pick 20: the data has 20 pictures, 0 to 19"):
         chosen_pictures(net, part, Settings((), picked=(20,)))
+
+
+def test_a_network_without_maps(tmp_path):
+    """One fully connected layer over the pixels has no layers to show, no features and no class maps, but a report."""
+    part = Awkward(sketches.load(10, seed=5, cache=False, processes=1))
+    net = zf.Network([("flatten", Flatten()), ("fc1", Linear(10))], (3, 64, 64), zf.get_ops("numpy"), dtype="float64",
+                     preprocessing=small_network("numpy").preprocessing)
+    path = build(net, part, Book(tmp_path), Settings(("fc1",), pictures=1, tested=2))
+    page = Page(path.read_text())
+    assert "it has no hidden layer" in "".join(page.text)
+    assert "Saliency of class" in str(page.tags)
+    assert "Grad-CAM" not in "".join(page.text)
+
+
+def test_rules_on_a_device(device_ops, tmp_path):
+    net = zf.models.tiny_vgg(10, device_ops)
+    part = Awkward(sketches.load(10, seed=5, cache=False, processes=1))
+    shown = chosen_pictures(net, part, Settings((), pictures=1))
+    found = rules_part(net, Book(tmp_path), Settings(()), shown, lambda *_: iter)
+    assert [len(row["cells"]) for row in found["pictures"][0]["rows"]] == [4, 4, 4, 4]
 
 
 def test_without_scikit_learn_the_page_says_how_to_get_it(monkeypatch, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import __version__
 from ..data import Loader
-from ..errors import DataError
+from ..errors import DataError, NodeError
 from ..visualize import find_strongest
 from .features import features_part
 from .layers import layer_pages
@@ -58,7 +58,10 @@ def searched(part, count):
 def _truth(net, book, settings, part, progress):
     """Return the truth table of pictures of its own choice, or why there is none."""
     pictures = chosen_pictures(net, part, replace(settings, picked=None, pictures=settings.tested))
-    return truth_part(net, book, settings, pictures, part, progress)
+    try:
+        return truth_part(net, book, settings, pictures, part, progress)
+    except NodeError as error:
+        return {"why": str(error)}
 
 
 def chosen_pictures(net, part, settings):

@@ -28,7 +28,8 @@ def features_part(net, book, settings, part, rows, progress):
     ways, why = [], None
     ways.append(_way(book, part, found, pca(found.values), "pca", "PCA", settings))
     try:
-        near = next(iter(progress(1, "t-SNE", "run")([None])), None) or tsne(found.values, settings.seed)
+        for _ in progress(1, "t-SNE", "run")(range(1)):
+            near = tsne(found.values, settings.seed)
         ways.append(_way(book, part, found, near, "tsne", "t-SNE", settings))
     except BackendError as error:
         why = str(error)

@@ -8,7 +8,7 @@ from ..visualize import activation_maps, cam, gradcam, has_cam, iou, largest_box
 from ..visualize.localize import METHODS
 from ..visualize.target import class_labels
 from . import sprites
-from .settings import class_names, some_layers
+from .settings import class_names, convolutions, some_layers
 
 ACTIVE = 40              # activation maps shown of a layer
 SIDE = 448               # pixels of the largest picture on a page
@@ -52,7 +52,8 @@ def _page(net, book, settings, number, shown, layer, progress, text):
 
 def _occlusion(net, book, settings, number, shown, label, names, progress, text):
     """Return where the square stood and what the network answered there, for the page to look up."""
-    found = occlude(net, shown.x, label=label, progress=progress(None, f"occluding {text}"))
+    found = occlude(net, shown.x, label=label, layer=None if convolutions(net) else net.output,
+                     progress=progress(None, f"occluding {text}"))
     data = book.save(found, "occlusion", f"picture_{number}")
     heated = plots.heat(found.probability)
     book.enter_sheet(f"occlusion_{number}", f"picture/{number}",
@@ -72,28 +73,30 @@ def _occlusion(net, book, settings, number, shown, label, names, progress, text)
 
 
 def _class_maps(net, book, number, shown, label, names, tape):
-    """Return the class activation map and the saliency map of the network's answer, and the map's box."""
-    found = (cam if has_cam(net) else gradcam)(net, shown.x, label, tape=tape)
+    """Return the saliency map of the network's answer, and its class activation map with a box, where it has maps."""
     under = f"picture_{number}"
-    data = book.save(found, f"{found.method}_{found.layer}", under)
+    values = saliency(net, shown.x, label, tape=tape)[0]
+    data = book.keep(f"{under}/saliency", {"map": values}, {"label": names[label]})
+    heated = plots.heat(values, 0, max(np.percentile(values, 99.5), np.finfo(np.float32).tiny))
+    book.enter_sheet(f"saliency_{number}", f"picture/{number}", f"{shown.name}: saliency of {names[label]}", data,
+                     {"label": names[label]}, lambda: plots.enlarge(heated, 224))
+    page = {"label": names[label], "saliency": sprites.shown(heated, SIDE, pixelated=len(values) < 128), "place": None}
+    if not convolutions(net):
+        return page
+    found = (cam if has_cam(net) else gradcam)(net, shown.x, label, tape=tape)
+    title, threshold = {"cam": "CAM", "gradcam": "Grad-CAM"}[found.method], METHODS[found.method]
     whole = np.maximum(found.upsampled()[0], 0)
-    box = [int(edge) for edge in largest_box(whole, METHODS[found.method])]
+    box = [int(edge) for edge in largest_box(whole, threshold)]
     boxes = {"found": box if box[2] > box[0] else None, "true": shown.box}
     agree = float(iou(np.array(box), np.array(shown.box))) if boxes["found"] and shown.box else None
-    title = "CAM" if found.method == "cam" else "Grad-CAM"
     laid = plots.overlay(shown.pixels, whole)
-    book.enter_sheet(f"{found.method}_{number}", f"picture/{number}", f"{shown.name}: {title} of {names[label]}", data,
-                     {"label": names[label], "layer": found.layer, "box": boxes["found"], "true box": shown.box,
-                      "iou": agree}, lambda: plots.enlarge(laid, 224))
-    values = saliency(net, shown.x, label, tape=tape)[0]
-    kept = book.keep(f"{under}/saliency", {"map": values}, {"label": names[label]})
-    high = max(np.percentile(values, 99.5), np.finfo(np.float32).tiny)
-    heated = plots.heat(values, 0, high)
-    book.enter_sheet(f"saliency_{number}", f"picture/{number}", f"{shown.name}: saliency of {names[label]}", kept,
-                     {"label": names[label]}, lambda: plots.enlarge(heated, 224))
-    return {"title": title, "layer": found.layer, "label": names[label], "picture": sprites.shown(laid, SIDE),
-            "saliency": sprites.shown(heated, SIDE, pixelated=len(values) < 128), "boxes": boxes, "iou": agree,
-            "threshold": METHODS[found.method]}
+    book.enter_sheet(f"{found.method}_{number}", f"picture/{number}", f"{shown.name}: {title} of {names[label]}",
+                     book.save(found, f"{found.method}_{found.layer}", under),
+                     {"label": names[label], "layer": found.layer, "threshold": threshold, "box": boxes["found"],
+                      "true box": shown.box, "iou": agree}, lambda: plots.enlarge(laid, 224))
+    page["place"] = {"title": title, "layer": found.layer, "picture": sprites.shown(laid, SIDE), "boxes": boxes,
+                     "iou": agree, "threshold": threshold}
+    return page
 
 
 def _activations(net, book, number, shown, layer):
