@@ -56,10 +56,9 @@ def _occlusion(net, book, settings, number, shown, label, names, progress, text)
                      progress=progress(None, f"occluding {text}"))
     data = book.save(found, "occlusion", f"picture_{number}")
     heated = plots.heat(found.probability)
-    book.enter_sheet(f"occlusion_{number}", f"picture/{number}",
-                     f"{shown.name}: probability of {names[label]} as a square covers a part", data,
-                     {"label": names[label], "size": found.size, "stride": found.stride},
-                     lambda: plots.enlarge(heated, 448))
+    book.enter(f"occlusion_{number}", f"picture/{number}", f"{shown.name}: {names[label]} as a square covers a part", data,
+               {"label": names[label], "size": found.size, "stride": found.stride},
+               lambda path: plots.save_occlusion(path, found, shown.name))
     kinds, places = np.unique(found.labels, return_inverse=True)
     row, column = np.unravel_index(found.probability.argmin(), found.probability.shape)
     return {"label": names[label], "size": list(found.size), "stride": list(found.stride),
@@ -93,7 +92,9 @@ def _class_maps(net, book, number, shown, label, names, tape):
     book.enter_sheet(f"{found.method}_{number}", f"picture/{number}", f"{shown.name}: {title} of {names[label]}",
                      book.save(found, f"{found.method}_{found.layer}", under),
                      {"label": names[label], "layer": found.layer, "threshold": threshold, "box": boxes["found"],
-                      "true box": shown.box, "iou": agree}, lambda: plots.enlarge(laid, 224))
+                      "true box": shown.box, "iou": agree}, lambda: plots.class_map_sheet([(
+                          shown.name, shown.pixels, shown.box, [(title, whole, boxes["found"] and np.array(box))])],
+                          f"{title} of {names[label]} at {found.layer}"))
     page["place"] = {"title": title, "layer": found.layer, "picture": sprites.shown(laid, SIDE), "boxes": boxes,
                      "iou": agree, "threshold": threshold}
     return page
@@ -111,7 +112,7 @@ def _activations(net, book, number, shown, layer):
     pictures = plots.heat(found.maps[0, chosen], 0, max(float(found.maps.max()), np.finfo(np.float32).tiny))
     columns = min(8, len(chosen))
     book.enter_sheet(f"activations_{number}", f"picture/{number}", f"{shown.name}: activation maps of {layer}", data,
-                     {"layer": layer}, lambda: plots.tile(plots.enlarge(pictures, 64), columns))
+                     {"layer": layer}, lambda: plots.activation_sheet(found.maps[0], layer, chosen, shown.pixels, "layer"))
     framed = np.pad(np.concatenate([pictures, np.full((*pictures.shape[:3], 1), 255, np.uint8)], axis=-1),
                     ((0, 0), (0, 1), (0, 1), (0, 0)))
     laid = sprites.sheet(framed, columns)[:-1, :-1]
