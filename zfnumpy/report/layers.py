@@ -8,7 +8,7 @@ from .. import plots
 from ..errors import NodeError
 from ..visualize import colour_filters, project_strongest
 from . import sprites
-from .settings import plain, readable, text_of_shape
+from .settings import convolutions, plain, readable, text_of_shape
 
 ROOM = 60_000_000        # pixels of patches and projections that a page has room for: 10 to 18 MB
 AT_ONCE = 2**27          # bytes of projections in memory
@@ -27,7 +27,7 @@ def layer_pages(net, book, settings, part, strongest, progress):
                 "dead": int(np.sum(found.values[:, 0] <= 0)), "kind": "map" if len(net.shapes[layer]) == 3 else "feature"}
         page["maps"], page["sheets"] = _maps(net, book, part, found, chosen, data, settings, progress)
         if first and first[0] == layer:
-            page["filters"] = _add_filters(book, page, layer, first[1], chosen)
+            page["filters"] = _add_filters(book, page, layer, first[1])
         pages.append(page)
     return pages
 
@@ -57,14 +57,9 @@ def _maps(net, book, part, found, chosen, data, settings, progress):
     size = max(1, AT_ONCE // (found.images.shape[1] * h * w * 16))
     parts = [chosen[i:i + size] for i in range(0, len(chosen), size)]
     total = sum(-(-len(each) * settings.top // settings.batch) for each in parts)
-    steps, maps, first = iter(progress(total, f"projecting {found.layer}")(range(total))), [], ([], [])
+    bar, maps, first = _one_bar(progress, total, f"projecting {found.layer}"), [], ([], [])
     for number, each in enumerate(parts, 1):
-        def count(batches):
-            for batch in batches:
-                yield batch
-                next(steps, None)
-
-        shown = project_strongest(net, found, part.image, each, batch=settings.batch, progress=count)
+        shown = project_strongest(net, found, part.image, each, batch=settings.batch, progress=bar)
         for m, index in enumerate(each):
             pair = [sprites.fit(sprites.see_through(pictures, shown.inside[m]))
                     for pictures in (shown.patches[m], plots.signed(shown.projections[m]))]
@@ -78,13 +73,25 @@ def _maps(net, book, part, found, chosen, data, settings, progress):
                          f"{found.layer}: the {settings.top} strongest activations of maps {each[0]} to {each[-1]}",
                          data, {"rule": "deconvnet", "top": settings.top, "maps": each.tolist()},
                          lambda shown=shown: plots.strongest_sheet(shown))
-    next(steps, None)
     columns = math.ceil(math.sqrt(len(chosen)))
     tile = first[0][0].shape[:2]
     return maps, {"columns": columns, "rows": -(-len(chosen) // columns), "height": tile[0], "width": tile[1],
                   "top": settings.top,
                   "patches": sprites.tiles(_opaque(first[0]), columns),
                   "projections": sprites.tiles(_opaque(first[1]), columns)}
+
+
+def _one_bar(progress, total, text):
+    """Return a wrapper for the batches of one run after another, which all advance one bar of `total` steps."""
+    steps = iter(progress(total, text)(range(total)))
+    next(steps, None)
+
+    def wrapped(batches):
+        for batch in batches:
+            yield batch
+            next(steps, None)
+
+    return wrapped
 
 
 def _units(net, part, found, index):
@@ -94,8 +101,7 @@ def _units(net, part, found, index):
     for i, row, col, value in zip(*(each[index] for each in (found.images, found.rows, found.cols, found.values))):
         if i < 0:
             break
-        edges = net.receptive_field(found.layer).box(row, col)
-        box = np.clip(edges, 0, (H, W, H, W))
+        box = np.clip(net.receptive_field(found.layer).box(row, col), 0, (H, W, H, W))
         units.append({"value": float(f"{value:.4g}"), "name": readable(part.name(i)), "index": int(i),
                       "class": plain(part.classes[part.labels[i]]), "box": [int(edge) for edge in box],
                       "at": [int(row), int(col)] if maps else None})
@@ -105,15 +111,12 @@ def _units(net, part, found, index):
 def _filters(net):
     """Return (layer, filters (F, 3, KH, KW)) of a first layer that sees colours, None where it does not."""
     try:
-        filters = colour_filters(net)
-    except NodeError:
+        return convolutions(net)[0], colour_filters(net)
+    except (IndexError, NodeError):
         return None
-    weight = net.params
-    layer = next(name for name in net.nodes if f"{name}.weight" in weight and weight[f"{name}.weight"].ndim == 4)
-    return layer, filters
 
 
-def _add_filters(book, page, layer, filters, chosen):
+def _add_filters(book, page, layer, filters):
     """Enter the first layer's filters, give each map its own, and return the sheet of all."""
     pictures = plots.signed(filters, 100)
     data = book.keep(f"filters_{layer}", {"filters": filters}, {"layer": layer, "order": "RGB"})
