@@ -8,6 +8,7 @@ import numpy as np
 from .. import __version__
 from ..data import Loader
 from ..errors import DataError, NodeError
+from ..evaluate import class_places
 from ..visualize import find_strongest
 from .features import features_part
 from .layers import layer_pages
@@ -70,7 +71,7 @@ def chosen_pictures(net, part, settings):
     DataError for a pick that the data does not have, or where none can be read.
     """
     picked = spread(part.labels, settings.pictures, settings.seed) if settings.picked is None else settings.picked
-    known = {name: k for k, name in enumerate(class_names(net))} if net.classes is not None else {}
+    places = class_places(part, class_names(net) if net.classes is None else list(net.classes), net.classes is not None)
     found, why = [], None
     for i in picked:
         if not 0 <= i < len(part):
@@ -81,9 +82,10 @@ def chosen_pictures(net, part, settings):
         except DataError as error:
             why = error
             continue
-        truth = plain(part.classes[part.labels[i]])
+        label = int(places[part.labels[i]])
         found.append(Shown(readable(part.name(i)), int(i), net.preprocessing.pixels(net.ops.to_numpy(x))[0], x,
-                           known.get(truth), truth, _true_box(net.preprocessing, picture, part, i)))
+                           label if label >= 0 else None, plain(part.classes[part.labels[i]]),
+                           _true_box(net.preprocessing, picture, part, i)))
     if not found and len(picked):
         raise DataError(f"none of {len(picked)} pictures could be read; the last reason: {why}")
     return found

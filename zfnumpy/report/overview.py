@@ -6,7 +6,7 @@ from ..data import Loader
 from ..errors import DataError
 from ..evaluate import evaluate, matched
 from ..graph import INPUT
-from .settings import class_names, plain, text_of_shape
+from .settings import class_names, text_of_shape
 
 
 def overview_part(net, part, about, accuracy):
@@ -28,10 +28,9 @@ def measured(net, part, batch, progress):
     """Return {top1, top5, images, classes}, or {why} where the data's classes are none of the network's."""
     names = class_names(net)
     try:
-        if [plain(name) for name in part.classes] != names or net.classes is None:
-            part = matched(part, list(net.classes or ()) or names)
+        part = matched(part, names if net.classes is None else list(net.classes), net.classes is not None)
     except DataError:
-        return {"why": "none of the data's classes is one of the network's by name, so no accuracy is known here"}
+        return {"why": "none of the data's classes is known to be one of the network's, so no accuracy is known here"}
     loader = Loader(part, batch, net.preprocessing, feeder=net.ops.feeder())
     found = evaluate(net, loader, progress=progress(len(loader), "evaluating"))
     return {"top1": found.top1, "top5": found.top5, "images": found.count,

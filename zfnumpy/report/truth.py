@@ -6,21 +6,21 @@ from .. import plots
 from ..visualize import pointing, sanity, truth_table
 
 LAYERS = 6               # at which the randomized network's maps are compared
+# What each column is called on the page, what is better, and what it says.
 TELL = {
-    "similarity": ("after forgetting", "How alike the map stays when all weights are made random: rank correlation, 0 to 1. "
-                   "Near 0 is good: a map that does not change does not depend on what was learned."),
-    "ssim": ("the same, as pictures", "The same by structural similarity, which compares pictures as the eye does. "
-             "Near 0 is good."),
-    "deletion": ("deletion", "The class's mean probability while the most relevant pixels are taken away first. "
-                 "Lower is better."),
-    "insertion": ("insertion", "The class's mean probability while the most relevant pixels are put back first. "
-                  "Higher is better."),
-    "pointing": ("pointing", "How often the map's strongest pixel lies on the object. Higher is better; chance is a map "
-                 "that points anywhere."),
-    "energy": ("energy", "The share of the map that lies on the object. Higher is better."),
+    "similarity": ("after forgetting", "near 0",
+                   "How alike the map stays when all weights are made random: rank correlation, 0 to 1. A map that does not "
+                   "change does not depend on what was learned."),
+    "ssim": ("the same, as pictures", "near 0",
+             "The same by structural similarity, which compares pictures as the eye does."),
+    "others": ("another picture's", "",
+               "How alike the maps of two different pictures are: as much is due to the way of seeing alone."),
+    "deletion": ("deletion", "low", "The class's mean probability while the most relevant pixels are taken away first."),
+    "insertion": ("insertion", "high", "The class's mean probability while the most relevant pixels are put back first."),
+    "pointing": ("pointing", "high",
+                 "How often the map's strongest pixel lies on the object; chance is a map that points anywhere."),
+    "energy": ("energy", "high", "The share of the map that lies on the object."),
 }
-BETTER = {"similarity": "near 0", "ssim": "near 0", "deletion": "low", "insertion": "high", "pointing": "high",
-          "energy": "high"}
 
 
 def truth_part(net, book, settings, pictures, part, progress):
@@ -40,9 +40,10 @@ def truth_part(net, book, settings, pictures, part, progress):
     columns = [column for column in table.values if np.isfinite(table.values[column]).any()]
     means, spreads = ({column: each(column) for column in columns} for each in (table.mean, table.deviation))
     return {"pictures": len(pictures), "right": table.right, "notes": table.notes,
+            "passes": sanity.PASSES_BELOW, "fails": sanity.FAILS_FROM,
             "missing": [TELL[column][0] for column in table.values if column not in columns],
-            "columns": [{"key": column, "name": TELL[column][0], "text": TELL[column][1], "better": BETTER[column],
+            "columns": [{"name": TELL[column][0], "better": TELL[column][1], "text": TELL[column][2],
                          "chance": table.chance.get(column)} for column in columns],
-            "rows": [{"method": method, "verdict": table.verdict(method),
+            "rows": [{"method": method, "verdict": row["sanity"],
                       "cells": [{"mean": float(means[c][m]), "spread": float(spreads[c][m])} for c in columns]}
-                     for m, method in enumerate(table.methods)]}
+                     for m, (method, row) in enumerate(zip(table.methods, table.rows()))]}
