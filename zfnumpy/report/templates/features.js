@@ -6,6 +6,7 @@ const SHAPES = [
   "M-5,0A5,5 0 1,1 5,0A5,5 0 1,1 -5,0Z", "M-4.5,-4.5H4.5V4.5H-4.5Z", "M0,-6L5.6,4.4H-5.6Z", "M0,-6.2L5.2,0L0,6.2L-5.2,0Z",
   "M0,6L5.6,-4.4H-5.6Z", "M-1.8,-5.5H1.8V-1.8H5.5V1.8H1.8V5.5H-1.8V1.8H-5.5V-1.8H-1.8Z"];
 const MOST = 30;                       // classes that marks can tell apart
+const [WIDTH, HEIGHT, PAD] = [760, 560, 30];
 
 function makeScatter(page, data) {
   const box = page.querySelector(".scatter");
@@ -13,7 +14,7 @@ function makeScatter(page, data) {
   const sheet = sheetClass(data.sheet);
   const told = data.classes.length <= MOST;
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "-14 -14 728 528");
+  svg.setAttribute("viewBox", `${-PAD} ${-PAD} ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("aria-hidden", "true");
   box.append(svg);
   let places = [];
@@ -33,6 +34,7 @@ function makeScatter(page, data) {
   const thumbs = data.names.map((_, i) => {
     const tile = element("span", { class: `tile ${sheet}`, "aria-hidden": "true" });
     lay(tile, i, data.columns, data.rows);
+    tile.style.width = `${Math.min(Math.max(75 / Math.sqrt(data.names.length), 3), 8)}%`;
     return tile;
   });
   const overlay = element("div", { class: "thumb-layer" }, ...thumbs);
@@ -43,8 +45,8 @@ function makeScatter(page, data) {
     places = data.ways[Number(ways.value)].points.map(([x, y]) => [700 * x, 500 * (1 - y)]);
     places.forEach(([x, y], i) => {
       marks[i].setAttribute("transform", `translate(${x.toFixed(1)},${y.toFixed(1)})`);
-      thumbs[i].style.left = `${(100 * (x + 14)) / 728}%`;
-      thumbs[i].style.top = `${(100 * (y + 14)) / 528}%`;
+      thumbs[i].style.left = `${(100 * (x + PAD)) / WIDTH}%`;
+      thumbs[i].style.top = `${(100 * (y + PAD)) / HEIGHT}%`;
     });
     const small = kinds.value === "thumbs";
     overlay.hidden = !small;
@@ -61,12 +63,12 @@ function makeScatter(page, data) {
     tile.className = `tile ${sheet}`;
     lay(tile, i, data.columns, data.rows);
     tile.setAttribute("aria-label", `${data.names[i]}, ${data.classes[data.kind[i]]}`);
-    aside.querySelector("p").replaceChildren(element("b", {}, data.classes[data.kind[i]]), element("br"), data.names[i]);
+    aside.querySelector("#point-readout").replaceChildren(element("b", {}, data.classes[data.kind[i]]), element("br"), data.names[i]);
   }
   box.addEventListener("pointermove", (event) => {
     const rect = box.getBoundingClientRect();
-    const x = ((event.clientX - rect.left) / rect.width) * 728 - 14;
-    const y = ((event.clientY - rect.top) / rect.height) * 528 - 14;
+    const x = ((event.clientX - rect.left) / rect.width) * WIDTH - PAD;
+    const y = ((event.clientY - rect.top) / rect.height) * HEIGHT - PAD;
     let best = -1;
     let least = 30 ** 2;
     places.forEach(([px, py], i) => {
@@ -79,7 +81,6 @@ function makeScatter(page, data) {
     const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [];
     if (dx === undefined) return;
     event.preventDefault();
-    if (chosen < 0) return choose(0);
     const [x, y] = places[chosen];
     let best = -1;
     let least = Infinity;
@@ -111,4 +112,5 @@ function makeScatter(page, data) {
     }));
   }
   arrange();
+  choose(0);
 }
