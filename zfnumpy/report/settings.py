@@ -24,7 +24,7 @@ class Settings:
     picked: tuple | None = None
     count: int | None = None
     truth: bool = True
-    tested: int = 16
+    tested: int = 10
     top: int = 9
     batch: int = 32
     seed: int = 0
