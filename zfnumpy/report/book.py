@@ -22,11 +22,11 @@ class Book:
     def save(self, result, name, under=""):
         """Write a result, which calls its file `name`, into results/ or a folder there; return the file, relative."""
         result.save(self.folder / "results" / under)
-        return str(Path("results", under, f"{name}.npz"))
+        return Path("results", under, f"{name}.npz").as_posix()
 
     def keep(self, name, arrays, about):
         """Write arrays and what is known about them into results/, and return the file of the arrays, relative."""
-        return str(save_result(self.folder / "results", name, arrays, about)[0].relative_to(self.folder))
+        return save_result(self.folder / "results", name, arrays, about)[0].relative_to(self.folder).as_posix()
 
     def enter(self, name, section, title, data, settings=None, draw=None):
         """Enter a figure: its name, the section it stands in, its title, its data's file, and its settings.
@@ -37,7 +37,7 @@ class Book:
         if self.figures and draw is not None:
             path = self.folder / "figures" / f"{file_name(name)}.png"
             draw(path)
-            entry["figure"] = str(path.relative_to(self.folder))
+            entry["figure"] = path.relative_to(self.folder).as_posix()
         self.entries.append(entry)
 
     def enter_sheet(self, name, section, title, data, settings=None, sheet=None):
