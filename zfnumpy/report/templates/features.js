@@ -34,7 +34,7 @@ function makeScatter(page, data) {
   const thumbs = data.names.map((_, i) => {
     const tile = element("span", { class: `tile ${sheet}`, "aria-hidden": "true" });
     lay(tile, i, data.columns, data.rows);
-    tile.style.width = `${Math.min(Math.max(75 / Math.sqrt(data.names.length), 3), 8)}%`;
+    tile.style.width = `${Math.min(Math.max(55 / Math.sqrt(data.names.length), 3), 8)}%`;
     return tile;
   });
   const overlay = element("div", { class: "thumb-layer" }, ...thumbs);
