@@ -9,7 +9,7 @@ import sys
 
 from .. import __version__
 from ..errors import ZFNumpyError
-from . import kernels, looking, see, training
+from . import kernels, lesson, looking, see, training
 from .common import whole
 
 DESCRIPTION = "Train a ZFNet and look inside it with the deconvnet, without any framework."
@@ -57,6 +57,7 @@ def parser():
     training.add_commands(command)
     looking.add_commands(command)
     see.add_commands(group)
+    lesson.add_commands(group)
     kernels.add_commands(command)
     return top
 

@@ -1,9 +1,9 @@
 """What runs a student's function in a process of its own: read the calls, make them, write back raw values.
 
 Run as a script (`python -I _runner.py`), it imports nothing of the package: beside NumPy there is only this file. First
-come limits that cannot be raised again and the loss of all rights, then the student's code. The process that grades imports `pack` and `unpack`
-from here and nothing else. Frames: eight bytes of length, then a JSON structure in which arrays are numbers, then the
-arrays' bytes.
+come limits that cannot be raised again and the loss of all rights, then the student's code. The process that grades
+imports what packs and unpacks from here. Frames: eight bytes of length, then a JSON structure in which
+arrays are numbers, then the arrays' bytes.
 """
 
 import collections
@@ -42,6 +42,8 @@ def pack(value):
                 return {"?": f"an array of {array.dtype}"}
             arrays.append(np.ascontiguousarray(array))
             return {"a": len(arrays) - 1, "shape": list(array.shape), "scalar": isinstance(value, np.generic)}
+        if isinstance(value, Code):
+            return {"f": str(value)}
         if value is None or isinstance(value, (bool, str)):
             return value
         if isinstance(value, (int, float)):
@@ -55,6 +57,16 @@ def pack(value):
     head = json.dumps([plain(value), [array.dtype.str for array in arrays]]).encode()
     body = b"".join([struct.pack("<Q", len(head)), head, *(array.tobytes() for array in arrays)])
     return struct.pack("<Q", len(body)) + body
+
+
+class Code(str):
+    """The text of a function called f, as an argument: a loss, say. It is made a function where it is used."""
+
+    def function(self):
+        """Return the function."""
+        scope = {"np": np}
+        exec(compile(self, "<argument>", "exec"), scope)
+        return scope["f"]
 
 
 class Unknown(str):
@@ -84,6 +96,8 @@ def unpack(body):
                 return part
             if "a" in part:
                 return array_of(part)
+            if "f" in part:
+                return Code(part["f"])
             if "n" in part:
                 return float(part["n"]) if not part["n"].lstrip("-").isdecimal() else int(part["n"])
             if "t" in part:
@@ -148,10 +162,10 @@ def main():
         exec(compile(request["source"], request["file"], "exec"), scope)
         function = scope[name]
     except BaseException as error:
-        answer({"failed": _told(error, request["file"])})
+        answer({"failed": {**_told(error, request["file"]), "before": True}})
         return
     for args, kwargs in calls:
-        args, kwargs = _own(args), _own(kwargs)
+        args, kwargs = own(args), own(kwargs)
         try:
             value = function(*args, **kwargs)
         except BaseException as error:
@@ -160,13 +174,15 @@ def main():
             answer({"value": value, "args": args, "kwargs": kwargs})
 
 
-def _own(value):
-    """Return a copy of the arguments whose arrays may be written to."""
+def own(value):
+    """Return arguments as a function takes them: copies of arrays, which may be written to, and functions for Code."""
     if isinstance(value, np.ndarray):
         return value.copy()
+    if isinstance(value, Code):
+        return value.function()
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_own, value))
-    return {key: _own(part) for key, part in value.items()} if isinstance(value, dict) else value
+        return type(value)(map(own, value))
+    return {key: own(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 def _told(error, file):

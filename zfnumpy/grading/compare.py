@@ -25,7 +25,8 @@ def difference(got, expected, tolerance=1e-6, what="the result"):
         found = (difference(got[key], expected[key], tolerance, f"{what}[{key!r}]") for key in expected)
         return next((line for line in found if line), None)
     if expected is None or isinstance(expected, (str, bool)):
-        return None if type(got) is type(expected) and got == expected else f"{what} should be {expected!r}, got {_named(got)}"
+        right = type(got) is type(expected) and got == expected
+        return None if right else f"{what} should be {expected!r}, got {_named(got)}"
     return _array_difference(got, expected, tolerance, what)
 
 
@@ -59,8 +60,8 @@ def _array_difference(got, expected, tolerance, what):
         return f"{what} should be {_number(expected)}, got {_number(got)}"
     first = tuple(int(i) for i in wrong[0])
     place = ", ".join(map(str, first))
-    return (f"{what}[{place}] should be {_number(wanted[first])}, got {_number(array[first])}; {len(wrong)} of {wanted.size} "
-            f"values differ")
+    return (f"{what}[{place}] should be {_number(wanted[first])}, got {_number(array[first])}; "
+            f"{len(wrong)} of {wanted.size} values differ")
 
 
 def _number(value):

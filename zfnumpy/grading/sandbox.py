@@ -191,4 +191,5 @@ def _end_all(user):
     if user is None:
         return
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        subprocess.run(["/bin/sh", "-c", "kill -9 -1"], user=user, group=user, extra_groups=[], cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+        subprocess.run(["/bin/sh", "-c", "kill -9 -1"], user=user, group=user, extra_groups=[], cwd="/",
+                       stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
