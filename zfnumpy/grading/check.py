@@ -14,8 +14,6 @@ from ._runner import Code, own
 from .compare import difference
 from .tasks import GradingError, part_for
 
-LIMITS = sandbox.Limits(seconds=5)
-
 
 @dataclass
 class Case:
@@ -77,7 +75,7 @@ class Result:
         return asdict(self)
 
 
-def check_text(text, tasks, checks, name="the submission", limits=LIMITS):
+def check_text(text, tasks, checks, name="the submission", limits=None):
     """Check a submission's text: a Result for each Task of `tasks`, by the TaskCheck of its number in `checks`.
 
     The text is never run here, only in processes of their own (see sandbox). A task whose code fails, hangs or ends its

@@ -8,6 +8,7 @@ open network connections; use a container without a network where submissions ar
 """
 
 import contextlib
+import math
 import os
 import pwd
 import random
@@ -31,9 +32,10 @@ MOST_OUTPUT = 1 << 16        # bytes of what a student prints that are kept
 
 @dataclass(frozen=True)
 class Limits:
-    """What one process may take: seconds on the clock (and of the processor), bytes of memory, of a file, of its answers."""
+    """What one process may take: seconds of the processor and on the clock, bytes of memory, of a file, of its answers."""
 
-    seconds: float = 10
+    seconds: float = 5
+    clock: float = 15        # more, since others may want the processor too
     memory: int = 2 << 30
     file_size: int = 16 << 20
     answer: int = 256 << 20
@@ -58,7 +60,7 @@ def call(source, function, calls, file="submission.py", refused=PACKAGES, limits
     user = _unused_user() if hasattr(os, "geteuid") and os.geteuid() == 0 else None
     request = _runner.pack({"source": source, "function": function, "calls": [list(each) for each in calls], "file": file,
                             "refused": list(refused), "user": user,
-                            "limits": [int(limits.seconds) + 1, limits.memory, limits.file_size]})
+                            "limits": [math.ceil(limits.seconds), limits.memory, limits.file_size]})
     scratch = tempfile.mkdtemp(prefix="zfnumpy-check-")
     try:
         if user is not None:
@@ -97,7 +99,7 @@ def _run(request, scratch, limits):
 def _listen(process, ours, request, limits):
     """Send the request and gather answers and prints until the process ends, or its time does."""
     found, printed, replied = Outcome(), bytearray(), bytearray()
-    deadline, left, too_much = time.monotonic() + limits.seconds, memoryview(request), False
+    deadline, left, too_much = time.monotonic() + limits.clock, memoryview(request), False
     for pipe in (process.stdin, process.stdout):
         os.set_blocking(pipe.fileno(), False)
     with selectors.DefaultSelector() as ready:
@@ -138,9 +140,9 @@ def _listen(process, ours, request, limits):
     elif broken:
         found.ended = "what came back is not what the function returned: something else wrote to the grader's pipe"
     elif process.poll() is None and time.monotonic() >= deadline:
-        found.ended = f"it did not end within {limits.seconds:g} s"
+        found.ended = f"it did not end within {limits.clock:g} s"
     else:
-        found.ended = _how(process.wait(), found.printed)
+        found.ended = _how(process.wait(), found.printed, limits)
     return found
 
 
@@ -162,14 +164,12 @@ def _answers(replied, answers):
     return False
 
 
-def _how(code, printed):
+def _how(code, printed, limits):
     """Return how a process ended, "" for well."""
     if code == 0:
         return ""
-    if code == -signal.SIGXCPU:
-        return "it used up its time on the processor"
-    if code == -signal.SIGKILL:
-        return "it was ended from outside, for its memory or its time"
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):          # the latter where the former is ignored
+        return f"it did not end within {limits.seconds:g} s of the processor's time"
     if code < 0:
         return f"it was ended by {signal.Signals(-code).name}"
     tail = printed.strip().splitlines()[-1:] or [""]
