@@ -65,13 +65,13 @@ def call(source, function, calls, file="submission.py", refused=PACKAGES, limits
     try:
         if user is not None:
             os.chown(scratch, user, user)
-        return _run(request, scratch, limits)
+        return _run(request, scratch, limits, len(calls))
     finally:
         _end_all(user)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run(request, scratch, limits):
+def _run(request, scratch, limits, most):
     ours, theirs = os.pipe()
     env = {"PATH": "/usr/bin:/bin", "HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1",
            "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -85,7 +85,7 @@ def _run(request, scratch, limits):
     finally:
         os.close(theirs)
     try:
-        return _listen(process, ours, request, limits)
+        return _listen(process, ours, request, limits, most)
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -96,7 +96,7 @@ def _run(request, scratch, limits):
         os.close(ours)
 
 
-def _listen(process, ours, request, limits):
+def _listen(process, ours, request, limits, most):
     """Send the request and gather answers and prints until the process ends, or its time does."""
     found, printed, replied = Outcome(), bytearray(), bytearray()
     deadline, left, too_much = time.monotonic() + limits.clock, memoryview(request), False
@@ -134,7 +134,7 @@ def _listen(process, ours, request, limits):
             if process.poll() is not None and ours in {key.fd for key in ready.get_map().values()}:
                 deadline = min(deadline, time.monotonic() + 0.5)        # whoever else holds the pipe has that long
     found.printed = printed[:MOST_OUTPUT].decode(errors="replace")
-    broken = _answers(replied, found.answers)
+    broken = _answers(replied, found.answers) or len(found.answers) > most
     if too_much:
         found.ended = f"it returned more than {limits.answer >> 20} MiB"
     elif broken:
