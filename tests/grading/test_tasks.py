@@ -75,6 +75,30 @@ def test_a_part_is_the_function_and_what_it_leads_to_on_the_same_lines():
     assert [line for line in lines if "os" in line or "OTHER" in line or "Unused" in line or "undefined" in line] == []
 
 
+CELLS = """import numpy as np
+SCALE = 2
+picture, truth = np.ones((2, 3))
+image = picture * 2
+
+
+def helper(x):
+    return x * SCALE
+"""
+
+
+@pytest.mark.parametrize(("wanted", "kept", "left"), [
+    ("def f(x):\n    return [helper(image) for image in x]\n", ("def helper", "SCALE"), ("image = ", "numpy")),
+    ("def f(picture):\n    image = picture\n\n    def helper():\n        return image\n    return helper()\n", (),
+     ("image = picture * 2", "helper(x)", "numpy")),
+    ("def f(x, y=SCALE):\n    def g():\n        return image\n    return g()\n", ("image = ", "SCALE"), ("helper",)),
+    ("def f(x):\n    nonlocal x\n    return image\n", (), ("image = ",))])            # parses, but does not compile
+def test_a_functions_own_variables_lead_to_nothing_at_the_top_level(wanted, kept, left):
+    source = part_for(f"{CELLS}\n\n{wanted}", "f")[0]
+    assert source.endswith(wanted)
+    assert [part for part in kept if part not in source] == []
+    assert [part for part in left if part in source] == []
+
+
 @pytest.mark.parametrize(("text", "imports"), [
     ("def f(x):\n    import zfnumpy.ops\n    return x\n", ["zfnumpy"]),
     ("from zfnumpy import ops as o\n\n\ndef f(x):\n    return o\n", ["zfnumpy"]),

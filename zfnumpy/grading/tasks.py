@@ -13,6 +13,7 @@ Nothing here runs a student's file: it is only read as text.
 
 import ast
 import re
+import symtable
 from dataclasses import dataclass
 
 from ..errors import DataError
@@ -108,7 +109,7 @@ def part_for(text, function, name="the submission"):
         for node in given.pop(wanted.pop(), ()):
             if node not in kept:
                 kept.append(node)
-                wanted += [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
+                wanted += _leads_to(node)
     keep = set()
     for node in kept:
         first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
@@ -126,6 +127,20 @@ def _defines(node):
     if isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets):
         return [target.id for target in node.targets]
     return []
+
+
+def _leads_to(node):
+    """List the names at the top level that a statement there reads; a function's own variables are not among them."""
+    try:
+        table = symtable.symtable(ast.unparse(node), "the statement", "exec")
+    except (SyntaxError, ValueError, RecursionError):           # it parses but does not compile: its process says why
+        return []
+    found, tables = [symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()], table.get_children()
+    while tables:
+        table = tables.pop()
+        found += [symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced() and symbol.is_global()]
+        tables += table.get_children()
+    return found
 
 
 def _imports(node):
