@@ -27,7 +27,7 @@ from zfnumpy.evaluate import evaluate
 
 CLASSES = ["blue", "green", "red"]
 QUICK = ["--model", "tiny_vgg", "--batch-size", "8", "--lr", "0.01", "--no-estimate"]
-COMMANDS = ["demo", "train", "evaluate", "predict", "project", "figure2", "info", "see", "report", "compile"]
+COMMANDS = ["demo", "train", "evaluate", "predict", "project", "figure2", "info", "see", "report", "lesson", "compile"]
 
 
 def draw(folder, classes=CLASSES, count=8):

@@ -9,7 +9,7 @@ import sys
 
 from .. import __version__
 from ..errors import ZFNumpyError
-from . import kernels, looking, report, see, training
+from . import kernels, lesson, looking, report, see, training
 from .common import whole
 
 DESCRIPTION = "Train a ZFNet and look inside it with the deconvnet, without any framework."
@@ -65,6 +65,7 @@ def parser():
     looking.add_commands(command)
     see.add_commands(group)
     report.add_commands(command)
+    lesson.add_commands(group)
     kernels.add_commands(command)
     return top
 

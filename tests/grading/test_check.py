@@ -1,0 +1,93 @@
+"""What a check says of a task, and the points it gives."""
+
+import numpy as np
+import pytest
+
+from zfnumpy.grading import sandbox
+from zfnumpy.grading._runner import Code
+from zfnumpy.grading.check import Case, TaskCheck, case, check_text
+from zfnumpy.grading.tasks import Task
+
+TASK = Task("1.1", 4, "double it", "double", 1, 3)
+X = np.array([1.0, -2, 3])
+LIMITS = sandbox.Limits(seconds=3, clock=60)
+
+
+def double(x, k=1):
+    return 2 * x
+
+
+CHECK = TaskCheck([case("numbers", double, X, mistakes=[("It looks as if it is squared.", lambda x: x * x)]),
+                   case("one", double, X[:1]), case("float32", double, X.astype(np.float32)), case("k", double, X, k=3)],
+                  ("a nudge", "more"))
+
+
+def checked(source, check=CHECK):
+    result, = check_text(f"import numpy as np\n\n\n{source}", [TASK], {"1.1": check}, "mine.py", LIMITS)
+    return result.points, result.lines
+
+
+@pytest.mark.parametrize(("source", "points", "lines"), [
+    ("def double(x, k=1):\n    return x + x\n", 4, []),
+    ("def double(x, k=1):\n    raise NotImplementedError('Task 1.1')\n", 0, ["not done yet"]),
+    ("def double(x, k=1):\n    return x * x\n", 0, [
+        "numbers: the result[0] should be 2, got 1; 3 of 3 values differ. It looks as if it is squared.",
+        "one: the result[0] should be 2, got 1; 1 of 1 values differ",
+        "float32: the result[0] should be 2, got 1; 3 of 3 values differ",
+        "k: the result[0] should be 2, got 1; 3 of 3 values differ"]),
+    ("def double(x, k=1):\n    return (x + x).astype(float)\n", 3, [
+        "float32: the result should be float32, got float64. "
+        "The dtype that comes in goes out: which line makes it another?"]),
+    ("def double(x):\n    return x + x\n", 3, [
+        "k: TypeError: double() got an unexpected keyword argument 'k'"]),
+    ("def double(x, k=1):\n    x *= 2\n    return x\n", 0, None),
+    ("def double(x, k=1):\n    print('look', x)\n    return x[len(x)]\n", 0, None),
+    ("def other(x):\n    return x\n", 0, ["mine.py has no function double() at its top level"]),
+    ("def double(x:\n", 0, None),
+    ("import zfnumpy as zf\ndef double(x, k=1):\n    return zf.double(x)\n", 0, [
+        "double() uses zfnumpy; this task is to be written with NumPy alone"]),
+    ("import os\ndef double(x, k=1):\n    os._exit(0)\n", 0, [
+        f"{about}: the process ended before the function returned" for about in ("numbers", "one", "float32", "k")]),
+    ("def double(x, k=1):\n    while k > 1:\n        pass\n    return x + x\n", 3, [
+        "k: it did not end within 3 s of the processor's time"]),
+    ("y = undefined\ndef double(x, k=1):\n    return y\n", 0, None)])
+def test_points_and_lines(source, points, lines):
+    got, said = checked(source)
+    assert got == points
+    if lines is not None:
+        assert said == lines
+    assert bool(said) == (points < 4)
+
+
+def test_a_change_of_the_input_a_print_and_a_failing_file_are_told():
+    assert "changes its input in place (the input[0] should be 1, got 2" in checked(
+        "def double(x, k=1):\n    x *= 2\n    return x\n")[1][0]
+    lines = checked("def double(x, k=1):\n    print('look', x)\n    return x[len(x)]\n")[1]
+    assert lines[0].startswith("numbers: IndexError in line 6: ")
+    assert lines[-1].startswith("it printed: look [")
+    assert "this is not Python" in checked("def double(x:\n")[1][0]
+    assert "NameError in line 4" in checked("y = undefined\ndef double(x, k=1):\n    return y\n")[1][0]
+
+
+def test_a_projection_checks_what_no_single_value_says():
+    check = TaskCheck([Case("adjoint test", (X,), dot=(np.ones(3), 4.0, "⟨A x, y⟩ = ⟨x, Aᵀ y⟩ does not hold"))])
+    assert checked("def double(x):\n    return x + x\n", check) == (4, [])
+    points, lines = checked("def double(x):\n    return x + x + 1\n", check)
+    assert points == 0
+    assert lines == ["adjoint test: ⟨A x, y⟩ = ⟨x, Aᵀ y⟩ does not hold: it should give 4, yours gives 7"]
+    assert "should have shape (3,), got (2,)" in checked("def double(x):\n    return x[:2]\n", check)[1][0]
+
+
+def test_a_function_can_be_an_argument():
+    def apply(f, x):
+        return f(x)
+
+    check = TaskCheck([case("a function", apply, Code("def f(x): return np.sin(x)"), X)])
+    assert checked("def double(f, x):\n    return f(x)\n", check) == (4, [])
+    assert checked("def double(f, x):\n    return f(x) + 1\n", check)[0] == 0
+
+
+def test_a_mistake_that_a_case_does_not_show_is_not_named_by_it():
+    made = case("ones", double, np.ones(2), mistakes=[("twice", lambda x: x + x), ("fails", lambda x: x[9]),
+                                                      ("squared", lambda x: x * x)])
+    assert [line for line, _ in made.wrong] == ["squared"]

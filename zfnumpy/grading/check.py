@@ -1,0 +1,149 @@
+"""Checking a submission: each task's function on fresh cases against the reference, with points and what is wrong.
+
+What a task's cases are stands with its lesson, in `lessonNN` beside this file: `checks(rng)` gives {task number:
+TaskCheck}, all plain data, so that an autograder can carry the answers of many draws and not one line of a solution. A
+check starts no compilation: references are plain NumPy.
+"""
+
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from . import sandbox
+from ._runner import Code, own
+from .compare import difference
+from .tasks import GradingError, part_for
+
+
+@dataclass
+class Case:
+    """One call of the student's function: what it is about ("stride 2"), its arguments, and what it should return.
+
+    wrong: [(line, value)], what functions with a known mistake return here, and the line that names it.
+    dot: (v, number, line): beside or instead of `expected`, Σ value·v must be that number: an adjoint or a gradient
+    seen through a random projection; the line says so. tolerance: of the largest magnitude expected.
+    """
+
+    about: str
+    args: tuple
+    kwargs: dict = field(default_factory=dict)
+    expected: object = ...
+    wrong: list = field(default_factory=list)
+    dot: tuple | None = None
+    tolerance: float = 1e-6
+
+
+@dataclass
+class TaskCheck:
+    """A task's cases, each worth the same share of its points, and hints from a nudge to nearly the answer."""
+
+    cases: list
+    hints: tuple = ()
+
+
+def case(about, reference, *args, mistakes=(), dot=None, tolerance=1e-6, **kwargs):
+    """Return the Case of reference(*args, **kwargs).
+
+    mistakes: [(line, wrong)], wrong(*args, **kwargs) being what a student with that mistake returns; one that raises here,
+    or gives the right answer in this case, is left out.
+    """
+    expected, wrong = reference(*own(args), **own(kwargs)), []
+    for line, function in mistakes:
+        try:
+            with np.errstate(all="ignore"):
+                value = function(*own(args), **own(kwargs))
+        except Exception:
+            continue
+        if difference(value, expected, tolerance):
+            wrong.append((line, value))
+    return Case(about, args, kwargs, expected, wrong, dot, tolerance)
+
+
+@dataclass
+class Result:
+    """What one task got; `lines` say what is wrong, and are empty where all is right."""
+
+    number: str
+    title: str
+    points: float
+    most: int
+    lines: list = field(default_factory=list)
+    hints: tuple = ()
+
+    def to_json(self):
+        """Return the result as JSON holds it."""
+        return asdict(self)
+
+
+def check_text(text, tasks, checks, name="the submission", limits=None):
+    """Check a submission's text: a Result for each Task of `tasks`, by the TaskCheck of its number in `checks`.
+
+    The text is never run here, only in processes of their own (see sandbox). A task whose code fails, hangs or ends its
+    process does not stop the others.
+    """
+    return [_checked(text, task, checks[task.number], name, limits) for task in tasks]
+
+
+def _checked(text, task, check, name, limits):
+    result = Result(task.number, task.text, 0, task.points, hints=tuple(check.hints))
+    try:
+        source, imports = part_for(text, task.function, name)
+    except GradingError as error:
+        result.lines.append(str(error))
+        return result
+    taken = sorted(set(imports) & set(sandbox.PACKAGES))
+    if taken:
+        result.lines.append(f"{task.function}() uses {', '.join(taken)}; this task is to be written with NumPy alone")
+        return result
+    outcome = sandbox.call(source, task.function, [(each.args, each.kwargs) for each in check.cases], name, limits=limits)
+    lines = _lines(check.cases, outcome, task)
+    wrong = sum(line is not None for line in lines)
+    result.points = round(task.points * (1 - wrong / len(lines)), 2)
+    result.lines = list(dict.fromkeys(f"{each.about}: {line}" for each, line in zip(check.cases, lines) if line))
+    if all(line == "not done yet" for line in lines):
+        result.lines = ["not done yet"]
+    elif wrong and outcome.printed.strip():
+        result.lines.append(f"it printed: {' '.join(outcome.printed.split())[-300:]}")
+    return result
+
+
+def _lines(cases, outcome, task):
+    """Return for each case what is wrong with its answer, None for nothing."""
+    lines = [_wrong_with(*pair, task) for pair in zip(cases, outcome.answers)]
+    if len(lines) == 1 and len(cases) > 1 and outcome.answers[0].get("failed", {}).get("before"):
+        return lines * len(cases)                            # the file itself could not be run
+    ended = outcome.ended or "the process ended before the function returned"
+    return lines + [ended] * (len(cases) - len(lines))
+
+
+def _wrong_with(case, answer, task):
+    if "failed" in answer:
+        failed = answer["failed"]
+        if failed["kind"] == "NotImplementedError" and failed["text"] == f"Task {task.number}":
+            return "not done yet"
+        where = f" in line {failed['line']}" if failed["line"] else ""
+        return f"{failed['kind']}{where}: {failed['text']}"
+    pairs = [*zip(case.args, answer["args"]), *((value, answer["kwargs"].get(key)) for key, value in case.kwargs.items())]
+    for before, after in pairs:
+        changed = None if isinstance(before, Code) else difference(after, before, 0, "the input")
+        if changed:
+            return f"it changes its input in place ({changed}); work on a copy"
+    got, line = answer["value"], None
+    if case.expected is not ...:
+        line = difference(got, case.expected, case.tolerance)
+    if line is None and case.dot is not None:
+        line = _projected(got, *case.dot, case.tolerance)
+    for mistake, value in case.wrong:
+        if line is not None and not difference(got, value, case.tolerance):
+            return f"{line}. {mistake}"
+    if line is not None and ("should be float64, got float32" in line or "should be float32, got float64" in line):
+        return f"{line}. The dtype that comes in goes out: which line makes it another?"
+    return line
+
+
+def _projected(got, v, number, explanation, tolerance):
+    if not isinstance(got, np.ndarray) or got.shape != v.shape:
+        return difference(got, np.zeros_like(v), tolerance)
+    seen = float(np.sum(got * v))
+    close = abs(seen - number) <= tolerance * max(abs(number), float(np.abs(got * v).sum()))
+    return None if close else f"{explanation}: it should give {number:.6g}, yours gives {seen:.6g}"

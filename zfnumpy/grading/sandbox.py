@@ -1,0 +1,195 @@
+"""A student's function called in a process of its own, which can harm neither the grader nor the grade.
+
+What it protects against: code that hangs, forks, fills memory or disk, ends the process, prints or writes what it likes,
+changes NumPy under its own feet. Only raw values come back, and they are compared here. Where the grader is root, the
+process belongs to a user that nobody is: it can read what everybody can, write only to its scratch folder, and all that
+it has left running is ended. What it does not: it is no container. Code can read files that everybody may read and can
+open network connections; use a container without a network where submissions are hostile rather than careless.
+"""
+
+import contextlib
+import math
+import os
+import pwd
+import random
+import selectors
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import _runner
+from .tasks import GradingError
+
+PACKAGES = ("zfnumpy", "torch", "torchvision", "tensorflow", "jax", "scipy", "sklearn", "skimage", "cv2", "numba")
+MOST_OUTPUT = 1 << 16        # bytes of what a student prints that are kept
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one process may take: seconds of the processor and on the clock, bytes of memory, of a file, of its answers."""
+
+    seconds: float = 5
+    clock: float = 15        # more, since others may want the processor too
+    memory: int = 2 << 30
+    file_size: int = 16 << 20
+    answer: int = 256 << 20
+
+
+@dataclass
+class Outcome:
+    """What came back: an answer for each call that was made, what the student printed, and how it ended where not well."""
+
+    answers: list = field(default_factory=list)
+    printed: str = ""
+    ended: str = ""
+
+
+def call(source, function, calls, file="submission.py", refused=PACKAGES, limits=None):
+    """Call `function` of a Python source with each (args, kwargs) of `calls`, in a process of its own: an Outcome.
+
+    An answer is {"value", "args", "kwargs"}, the arguments as they are after the call, or {"failed": {"kind", "text",
+    "line"}}. Fewer answers than calls: the process ended, and `ended` says how.
+    """
+    limits = limits or Limits()
+    user = _unused_user() if hasattr(os, "geteuid") and os.geteuid() == 0 else None
+    request = _runner.pack({"source": source, "function": function, "calls": [list(each) for each in calls], "file": file,
+                            "refused": list(refused), "user": user,
+                            "limits": [math.ceil(limits.seconds), limits.memory, limits.file_size]})
+    scratch = tempfile.mkdtemp(prefix="zfnumpy-check-")
+    try:
+        if user is not None:
+            os.chown(scratch, user, user)
+        return _run(request, scratch, limits, len(calls))
+    finally:
+        _end_all(user)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _run(request, scratch, limits, most):
+    ours, theirs = os.pipe()
+    env = {"PATH": "/usr/bin:/bin", "HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1",
+           "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, "-I", "-B", str(Path(_runner.__file__)), str(theirs)]
+    try:
+        process = subprocess.Popen(command, cwd=scratch, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, pass_fds=(theirs,), start_new_session=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        os.close(ours)
+        raise GradingError(f"cannot start {sys.executable} for a student's code: {error}") from error
+    finally:
+        os.close(theirs)
+    try:
+        return _listen(process, ours, request, limits, most)
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        os.close(ours)
+
+
+def _listen(process, ours, request, limits, most):
+    """Send the request and gather answers and prints until the process ends, or its time does."""
+    found, printed, replied = Outcome(), bytearray(), bytearray()
+    deadline, left, too_much = time.monotonic() + limits.clock, memoryview(request), False
+    for pipe in (process.stdin, process.stdout):
+        os.set_blocking(pipe.fileno(), False)
+    with selectors.DefaultSelector() as ready:
+        ready.register(process.stdin, selectors.EVENT_WRITE)
+        ready.register(process.stdout, selectors.EVENT_READ)
+        ready.register(ours, selectors.EVENT_READ)
+        # The answers' pipe is what counts: what a student leaves running may hold the other open.
+        while ours in {key.fd for key in ready.get_map().values()} and not too_much:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                break
+            for key, _ in ready.select(min(remaining, 0.2)):
+                if key.fileobj is process.stdin:
+                    try:
+                        left = left[os.write(key.fd, left[:1 << 16]):]
+                    except BlockingIOError:
+                        continue
+                    except BrokenPipeError:
+                        left = left[:0]
+                    if not len(left):
+                        ready.unregister(process.stdin)
+                        process.stdin.close()
+                    continue
+                got = os.read(key.fd, 1 << 16)
+                if not got:
+                    ready.unregister(key.fileobj)
+                elif key.fd == ours:
+                    replied += got
+                    too_much = len(replied) > limits.answer
+                elif len(printed) < MOST_OUTPUT:
+                    printed += got
+            if process.poll() is not None and ours in {key.fd for key in ready.get_map().values()}:
+                deadline = min(deadline, time.monotonic() + 0.5)        # whoever else holds the pipe has that long
+    found.printed = printed[:MOST_OUTPUT].decode(errors="replace")
+    broken = _answers(replied, found.answers) or len(found.answers) > most
+    if too_much:
+        found.ended = f"it returned more than {limits.answer >> 20} MiB"
+    elif broken:
+        found.ended = "what came back is not what the function returned: something else wrote to the grader's pipe"
+    elif process.poll() is None and time.monotonic() >= deadline:
+        found.ended = f"it did not end within {limits.clock:g} s"
+    else:
+        found.ended = _how(process.wait(), found.printed, limits)
+    return found
+
+
+def _answers(replied, answers):
+    """Append the answers of all whole frames; True where the bytes are no frames."""
+    offset = 0
+    while offset + 8 <= len(replied):
+        size, = struct.unpack_from("<Q", replied, offset)
+        if offset + 8 + size > len(replied):
+            return False
+        try:
+            answer = _runner.unpack(bytes(replied[offset + 8:offset + 8 + size]))
+        except ValueError:
+            return True
+        if not isinstance(answer, dict) or not ({"failed"} == set(answer) or {"value", "args", "kwargs"} == set(answer)):
+            return True
+        answers.append(answer)
+        offset += 8 + size
+    return False
+
+
+def _how(code, printed, limits):
+    """Return how a process ended, "" for well."""
+    if code == 0:
+        return ""
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):          # the latter where the former is ignored
+        return f"it did not end within {limits.seconds:g} s of the processor's time"
+    if code < 0:
+        return f"it was ended by {signal.Signals(-code).name}"
+    tail = printed.strip().splitlines()[-1:] or [""]
+    return f"the process ended with exit code {code}" + (f": {tail[0][:200]}" if tail[0] else "")
+
+
+def _unused_user():
+    """Return a user id that nobody has and no process runs under."""
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    for _ in range(1000):
+        user = random.SystemRandom().randrange(1 << 20, 1 << 24)
+        if user not in taken:
+            return user
+    raise GradingError("every user id that was tried is taken")
+
+
+def _end_all(user):
+    """End whatever still runs under a user id of ours."""
+    if user is None:
+        return
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(["/bin/sh", "-c", "kill -9 -1"], user=user, group=user, extra_groups=[], cwd="/",
+                       stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
