@@ -89,7 +89,7 @@ def save_perturbation(path, curves):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, handlelength=4, fontsize=8.5, title="mean area under the curve", title_fontsize=8.5,
-                    loc="upper right" if not place else "upper left", ncols=2)
+                    loc="upper right" if not place else "lower right", ncols=2)
     panels[0].set_ylabel("probability of the class")
     pair = next(iter(curves.values()))
     figure.suptitle(f"{_pictures(len(pair[0].labels))}: mean. Deleted pixels take the {pair[0].fill}, inserted ones come "
