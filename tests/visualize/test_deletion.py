@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from zfnumpy import get_ops, models
-from zfnumpy.data import load_image
-from zfnumpy.errors import NodeError, ShapeError
+from zfnumpy.data import Preprocessing, load_image
+from zfnumpy.errors import DataError, NodeError, ShapeError
 from zfnumpy.layers import Conv2d, Flatten, Linear, ReLU
 from zfnumpy.network import Network
 from zfnumpy.visualize import PerturbationCurve, deletion, insertion
@@ -123,13 +123,13 @@ def test_ties_are_drawn_and_the_same_for_the_same_seed():
 
 def test_the_class_s_own_pixels_beat_noise_on_trained_weights(real_data):
     """A difference of occluding one pixel at a time would be the truth; the gradient comes near enough on Tiny VGG."""
-    from zfnumpy.visualize.relevance import gradient, noise
+    from zfnumpy.visualize.relevance import METHODS
 
     net = models.tiny_vgg(weights=real_data / "weights" / "tiny_vgg_tinyimagenet10.npz", ops=get_ops("numba"))
     files = sorted((real_data / "tiny-imagenet-20" / "train" / "n07873807" / "images").glob("*.JPEG"))[:6]
     x = net.prepare([load_image(path) for path in files])
     areas = {name: insertion(net, x, method(net, x, 2), 2, steps=16).area().mean()
-             for name, method in (("gradient", gradient), ("noise", noise))}
+             for name, method in METHODS.items() if name in ("gradient", "noise")}
     assert areas["gradient"] > areas["noise"] + 0.05
 
 
@@ -152,15 +152,20 @@ def test_a_picture_of_one_pixel():
 def test_the_blur_grows_with_the_picture_and_inputs_stay():
     x = RNG.standard_normal((1, 3, 48, 60))
     np.testing.assert_allclose(filled(convolutional(), x, "blur"), smooth(np, x, 48 * BLUR))
-    assert filled(convolutional(), x, "mean").shape == x.shape
+    assert not filled(convolutional(), x, "mean").any()
+    net = convolutional()
+    net.preprocessing = Preprocessing(48, 48, np.array((100, 110, 120), np.float32), 1 / 128)
+    grey = filled(net, x, "grey")
+    assert grey.shape == x.shape
+    np.testing.assert_allclose(grey[0, :, 5, 9], np.array((28, 18, 8)) / 128, rtol=1e-6)
 
 
 def test_wishes_that_cannot_be_granted():
     net, x, relevance = convolutional(), np.zeros((2, 3, 6, 5)), np.zeros((2, 6, 5))
     with pytest.raises(ShapeError, match=r"2 pictures of 6 × 5 pixels need relevances \(2, 6, 5\), got \(1, 6, 5\)"):
         deletion(net, x, relevance[:1])
-    with pytest.raises(ShapeError, match="pixels are filled by mean or blur, got 'grey'"):
-        deletion(net, x, relevance, fill="grey")
+    with pytest.raises(DataError, match="got 'green'"):
+        deletion(net, x, relevance, fill="green")
     with pytest.raises(ShapeError, match="steps"):
         deletion(net, x, relevance, steps=0)
     with pytest.raises(NodeError, match="there is no class 3"):

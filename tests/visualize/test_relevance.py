@@ -7,10 +7,13 @@ from zfnumpy import get_ops, models
 from zfnumpy.data import load_image
 from zfnumpy.errors import NodeError
 from zfnumpy.gradcheck import relative_error
-from zfnumpy.layers import Conv2d, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
+from zfnumpy.layers import Conv2d, Flatten, GlobalAvgPool, Linear, LocalResponseNorm, MaxPool2d, ReLU
 from zfnumpy.network import Network
 from zfnumpy.visualize import METHODS, project, relevance_maps
-from zfnumpy.visualize.relevance import MODEL_FREE, chosen, deconvnet, gradient, noise
+from zfnumpy.visualize.cam import cam, gradcam
+from zfnumpy.visualize.occlusion import occlude
+from zfnumpy.visualize.relevance import MODEL_FREE, chosen, deconvnet, noise
+from zfnumpy.visualize.saliency import saliency
 
 NUMPY = get_ops("numpy")
 RNG = np.random.default_rng(0)
@@ -27,9 +30,9 @@ def pictures(N=3, dtype="float64"):
     return RNG.standard_normal((N, 3, 10, 8)).astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_map_has_the_picture_s_size_and_is_not_negative(host_ops, dtype):
-    net, x = network(host_ops, dtype), pictures(dtype=dtype)
+@pytest.mark.parametrize(("backend", "dtype"), [("numpy", "float32"), ("numpy", "float64"), ("numba", "float32")])
+def test_every_map_has_the_picture_s_size_and_is_not_negative(backend, dtype):
+    net, x = network(get_ops(backend), dtype), pictures(dtype=dtype)
     before = x.copy()
     maps, notes = relevance_maps(net, x)
     assert set(maps) | set(notes) == set(METHODS)
@@ -103,11 +106,43 @@ def test_a_tape_saves_the_pass_and_batches_change_nothing():
             np.testing.assert_allclose(method(net, x, [0, 1, 2, 0, 1], tape), whole[name], rtol=1e-12, atol=1e-14)
 
 
+def averaging():
+    """A network whose class activation maps are signed."""
+    return Network([("conv1", Conv2d(6, 3, pad=1)), ("relu1", ReLU()), ("pool1", MaxPool2d(2)), ("gap", GlobalAvgPool()),
+                    ("fc2", Linear(3))], (3, 10, 8), NUMPY, seed=3, dtype="float64")
+
+
+def test_maps_of_places_are_enlarged_and_what_speaks_against_the_class_is_left_out():
+    net, x, labels = averaging(), pictures(), [0, 2, 1]
+    maps, notes = relevance_maps(net, x, label=labels)
+    assert not notes
+    assert (maps["gradcam"] == gradcam(net, x, labels).upsampled()).all()
+    signed = cam(net, x, labels).upsampled()
+    assert signed.min() < 0 < signed.max()
+    assert (maps["cam"] == np.maximum(signed, 0)).all()
+
+
+def test_occlusion_is_the_fall_of_the_score():
+    net, x, labels = averaging(), pictures(), [0, 2, 1]
+    found = METHODS["occlusion"](net, x, labels)
+    for n, label in enumerate(labels):
+        fall = occlude(net, x[n:n + 1], (1, 1), (1, 1), label=label).relevance("score")
+        assert fall.min() < 0 < fall.max()
+        np.testing.assert_allclose(found[n], np.maximum(fall, 0))    # a seventh of 8 pixels is one
+    assert (METHODS["occlusion"](net, x) == METHODS["occlusion"](net, x, net.scores(x).argmax(axis=1))).all()
+
+
+def test_cam_is_left_out_where_there_is_no_average():
+    maps, notes = relevance_maps(network(), pictures())
+    assert set(maps) == set(METHODS) - {"cam"}
+    assert "averages of maps" in notes["cam"]
+
+
 def test_the_class_is_the_strongest_unless_it_is_named():
     net, x = network(), pictures()
     best = net.scores(x).argmax(axis=1)
-    assert (gradient(net, x) == gradient(net, x, best)).all()
-    assert not np.allclose(gradient(net, x, 0), gradient(net, x, 1))
+    assert (saliency(net, x) == saliency(net, x, best)).all()
+    assert not np.allclose(saliency(net, x, 0), saliency(net, x, 1))
 
 
 def test_three_know_nothing_of_the_network():
@@ -154,7 +189,7 @@ def test_a_method_that_the_network_cannot_have_is_noted():
     def never(net, x, label=None, tape=None):
         raise NodeError("not on this network")
 
-    maps, notes = relevance_maps(network(), pictures(), {"never": never, "gradient": gradient}, batch=1)
+    maps, notes = relevance_maps(network(), pictures(), {"never": never, "gradient": saliency}, batch=1)
     assert (list(maps), notes) == (["gradient"], {"never": "not on this network"})
     with pytest.raises(NodeError, match="none of 1 methods has a map of 3 pictures; never: not on this network"):
         relevance_maps(network(), pictures(), {"never": never})

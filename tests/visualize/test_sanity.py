@@ -10,7 +10,8 @@ from zfnumpy.errors import NodeError, ShapeError
 from zfnumpy.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from zfnumpy.network import Network
 from zfnumpy.visualize import Randomization, randomization_test, rank_correlation, ssim
-from zfnumpy.visualize.relevance import MODEL_FREE, chosen, gradient
+from zfnumpy.visualize.relevance import MODEL_FREE, chosen
+from zfnumpy.visualize.saliency import saliency
 from zfnumpy.visualize.sanity import FAILS_FROM, PASSES_BELOW, randomize, weighted_layers
 
 NUMPY = get_ops("numpy")
@@ -41,7 +42,7 @@ class Spy:
 
     def __call__(self, net, x, label=None, tape=None):
         self.seen.append({name: np.array(value) for name, value in net.params.items()})
-        return gradient(net, x, label, tape)
+        return saliency(net, x, label, tape)
 
     def changed(self, before, after):
         return [name for name in before if not np.array_equal(before[name], after[name])]
@@ -113,12 +114,12 @@ def test_the_seed_decides_alone():
 
 def test_similarities_are_those_of_the_maps():
     net, x, labels = network(), pictures(), [2, 0, 1]
-    found = randomization_test(net, x, {"gradient": gradient}, labels, draws=1, shown=1)
-    other, before = net.copy(), gradient(net, x, labels)
+    found = randomization_test(net, x, {"gradient": saliency}, labels, draws=1, shown=1)
+    other, before = net.copy(), saliency(net, x, labels)
     assert (found.maps[0, 0] == before[1]).all()
     for step, layer in enumerate(LAYERS):
         randomize(other, [layer])
-        after = gradient(other, x, labels)
+        after = saliency(other, x, labels)
         np.testing.assert_allclose(found.correlation[0, step], [rank_correlation(a, b) for a, b in zip(before, after)])
         np.testing.assert_allclose(found.ssim[0, step], ssim(before, after))
         assert (found.maps[0, 1 + step] == after[1]).all()
@@ -129,22 +130,22 @@ def test_similarities_are_those_of_the_maps():
 
 def test_pictures_are_dealt_out_to_the_random_networks():
     net, x, labels = network(), pictures(5), np.array([2, 0, 1, 1, 0])
-    found = randomization_test(net, x, {"gradient": gradient}, labels, draws=2, shown=3)
-    before = gradient(net, x, labels)
+    found = randomization_test(net, x, {"gradient": saliency}, labels, draws=2, shown=3)
+    before = saliency(net, x, labels)
     for draw, dealt in ((0, [0, 2, 4]), (1, [1, 3])):
         other = net.copy()
         randomize(other, LAYERS, draw=draw)
-        after = gradient(other, x, labels)
+        after = saliency(other, x, labels)
         np.testing.assert_allclose(found.correlation[0, -1, dealt], [rank_correlation(before[n], after[n]) for n in dealt])
         np.testing.assert_allclose(found.ssim[0, -1, dealt], ssim(before, after)[dealt])
     np.testing.assert_allclose(found.maps[0, -1], after[3], rtol=1e-12)
-    assert (found.draws, randomization_test(net, x[:2], {"gradient": gradient}).draws) == (2, 2)
+    assert (found.draws, randomization_test(net, x[:2], {"gradient": saliency}).draws) == (2, 2)
 
 
 def test_the_class_is_the_trained_network_s_throughout():
     net, x = network(), pictures()
     best, spied = net.scores(x).argmax(axis=1), []
-    randomization_test(net, x, {"spy": lambda net, x, label, tape: spied.append(label) or gradient(net, x, label, tape)},
+    randomization_test(net, x, {"spy": lambda net, x, label, tape: spied.append(label) or saliency(net, x, label, tape)},
                        draws=1)
     assert all((label == best).all() for label in spied)
 

@@ -11,7 +11,8 @@ from zfnumpy.errors import NodeError
 from zfnumpy.layers import Conv2d, Flatten, Linear, ReLU
 from zfnumpy.network import Network
 from zfnumpy.visualize import deletion, insertion, pointing_game, randomization_test, truth_table
-from zfnumpy.visualize.relevance import chosen, edges, gradient
+from zfnumpy.visualize.relevance import chosen, edges
+from zfnumpy.visualize.saliency import saliency
 from zfnumpy.visualize.truth import COLUMNS
 
 NUMPY = get_ops("numpy")
@@ -20,7 +21,7 @@ NET = Network([("conv1", Conv2d(4, 3, pad=1)), ("relu1", ReLU()), ("flatten", Fl
 X = np.random.default_rng(1).standard_normal((4, 3, 8, 7))
 MASKS = np.zeros((4, 8, 7), bool)
 MASKS[:3, 2:6, 1:5] = True               # of the last picture nothing is known
-METHODS = {"gradient": gradient, "edges": edges}
+METHODS = {"gradient": saliency, "edges": edges}
 
 
 def never(net, x, label=None, tape=None):

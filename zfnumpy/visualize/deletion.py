@@ -10,12 +10,13 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..shapes import count
+from .patching import filling
 from .similarity import smooth
 from .target import class_labels
 
 STEPS = 32
 BLUR = 1 / 12                    # of the shorter side: the Gaussian after which little can be recognised
-FILLS = ("mean", "blur")
+FILLS = ("mean", "grey", "blur")
 
 
 @dataclass
@@ -41,10 +42,10 @@ class PerturbationCurve:
 def deletion(net, x, relevance, label=None, fill="mean", steps=STEPS, batch=64, seed=0, progress=iter):
     """Delete the pixels of x (N, 3, H, W) by relevance (N, H, W), the largest first: a PerturbationCurve of S = steps.
 
-    fill "mean": a deleted pixel becomes zero after preprocessing, which is the network's mean image or colour (black where
-    that has none); "blur": that of the picture blurred by a twelfth of its side. Equal relevances are deleted in an order
-    drawn with `seed`, so a constant map is deleted at random. label: None for the strongest class, an int, or N ints.
-    `batch` pictures are passed forward at once; `progress` wraps the batches.
+    fill: what a deleted pixel becomes, "mean", "grey" or a colour as for `occlude`; or "blur", that of the picture blurred
+    by a twelfth of its side. Equal relevances are deleted in an order drawn with `seed`, so a constant map is deleted at
+    random. label: None for the strongest class, an int, or N ints. `batch` pictures are passed forward at once;
+    `progress` wraps the batches.
     """
     return _curve("deletion", net, x, relevance, label, fill, steps, batch, seed, progress)
 
@@ -56,12 +57,9 @@ def insertion(net, x, relevance, label=None, fill="blur", steps=STEPS, batch=64,
 
 def filled(net, x, fill):
     """Return what stands for the pixels of x (N, 3, H, W) that are not there, shaped like x (see `deletion`)."""
-    xp = net.ops.xp
-    if fill == "mean":
-        return xp.zeros_like(x)
-    if fill == "blur":
-        return smooth(xp, x, max(1.0, BLUR * min(x.shape[2:])))
-    raise ShapeError(f"pixels are filled by {' or '.join(FILLS)}, got {fill!r}")
+    if isinstance(fill, str) and fill == "blur":
+        return smooth(net.ops.xp, x, max(1.0, BLUR * min(x.shape[2:])))
+    return net.ops.xp.broadcast_to(filling(net, x, fill), x.shape)
 
 
 def places(relevance, seed=0):
@@ -93,4 +91,4 @@ def _curve(kind, net, x, relevance, label, fill, steps, batch, seed, progress):
         frames = ops.xp.where(gone, after[images_there], before[images_there])
         p = ops.to_numpy(net.probabilities(frames))
         found[first:first + len(images)] = p[np.arange(len(images)), labels[images]]
-    return PerturbationCurve(kind, exchanged / (H * W), found.reshape(N, steps + 1), labels, fill)
+    return PerturbationCurve(kind, exchanged / (H * W), found.reshape(N, steps + 1), labels, str(fill))

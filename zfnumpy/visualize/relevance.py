@@ -9,15 +9,13 @@ import zlib
 import numpy as np
 
 from ..errors import NodeError
+from .cam import cam, gradcam
+from .occlusion import occlude, positions
 from .project import project
+from .saliency import saliency
 from .target import class_labels, magnitude
 
 BATCH = 16                       # pictures whose tape is held at once
-
-
-def gradient(net, x, label=None, tape=None):
-    """The class score's gradient (Simonyan et al., 1312.6034): its largest magnitude over the colours."""
-    return net.ops.to_numpy(magnitude(_from_one(net, x, label, tape, "gradient")))
 
 
 def gradient_input(net, x, label=None, tape=None):
@@ -37,6 +35,28 @@ def deconvnet(net, x, label=None, tape=None):
     zero it would show what holds the class down, and a random network's scores are below zero every other time.
     """
     return net.ops.to_numpy(magnitude(_from_one(net, x, label, tape, "deconvnet")))
+
+
+def class_map(net, x, label=None, tape=None):
+    """Grad-CAM (Selvaraju et al., 1610.02391) of the last maps, at the picture's size."""
+    return gradcam(net, x, label, tape=tape).upsampled()
+
+
+def activation_map(net, x, label=None, tape=None):
+    """What speaks for the class in its activation map (Zhou et al., 1512.04150), at the picture's size."""
+    return np.maximum(cam(net, x, label, tape).upsampled(), 0)
+
+
+def occlusion(net, x, label=None, tape=None):
+    """How much the class's score falls when a square covers the pixel (Zeiler & Fergus, sec. 4.2); where it rises, 0.
+
+    Squares are a seventh of the side, as `occlude` has them, and half of that apart.
+    """
+    labels = class_labels(net, net.scores(x) if tape is None else net.value(net.output, tape), label)
+    _, _, size, _ = positions(x.shape[2:])
+    stride = tuple(max(1, side // 2) for side in size)
+    maps = [occlude(net, x[n:n + 1], size, stride, label=int(k)).relevance("score") for n, k in enumerate(labels)]
+    return np.maximum(np.array(maps), 0).astype(str(x.dtype)).reshape(len(labels), *x.shape[2:])
 
 
 def edges(net, x, label=None, tape=None):
@@ -60,8 +80,9 @@ def noise(net, x, label=None, tape=None):
     return np.array(maps, x.dtype).reshape(len(pictures), *pictures.shape[2:])
 
 
-METHODS = {"gradient": gradient, "gradient-x-input": gradient_input, "guided": guided, "deconvnet": deconvnet,
-           "edges": edges, "centre": centre, "noise": noise}
+METHODS = {"gradient": saliency, "gradient-x-input": gradient_input, "guided": guided, "deconvnet": deconvnet,
+           "gradcam": class_map, "cam": activation_map, "occlusion": occlusion, "edges": edges, "centre": centre,
+           "noise": noise}
 MODEL_FREE = ("edges", "centre", "noise")
 
 
