@@ -96,6 +96,21 @@ def test_what_is_called_fooled_is(gap, whole):
     assert (found.largest == np.abs(found.difference).max(axis=(1, 2, 3))).all()
 
 
+def test_a_step_ends_on_the_border_and_nearer_to_the_picture():
+    """Where scores are linear. From beyond the border; from before it a little farther than the border."""
+    rng = np.random.default_rng(0)
+    net = linear(rng.standard_normal((2, 48)))
+    origin, here, w = rng.standard_normal((3, 5, 3, 4, 4)) * 0.1
+    search = fooling._Search(net, origin, np.zeros(5, int), None)
+    for missing, beyond in ((np.full(5, -0.3), 1), (np.full(5, 0.3), fooling.OVERSHOOT)):
+        straight, along = (search._towards(here, origin, w, missing, np.full(5, known)) for known in (False, True))
+        np.testing.assert_allclose(((straight - here) * w).sum(axis=(1, 2, 3)), beyond * missing)
+        far = ((along - here) * w).sum(axis=(1, 2, 3))
+        if beyond == 1:
+            np.testing.assert_allclose(far, missing)
+        assert (((along - origin) ** 2).sum(axis=(1, 2, 3)) < ((straight - origin) ** 2).sum(axis=(1, 2, 3))).all()
+
+
 def test_without_rounding_less_is_changed():
     net = curved()
     x = net.prepare(pictures())
