@@ -10,7 +10,7 @@ from zfnumpy.data import Preprocessing
 from zfnumpy.errors import NodeError, ShapeError
 from zfnumpy.layers import Conv2d, Flatten, GlobalAvgPool, Linear, MaxPool2d, ReLU
 from zfnumpy.network import Network
-from zfnumpy.visualize import fool, fooling, framed
+from zfnumpy.visualize import ascent, fool, fooling, framed
 
 NUMPY = get_ops("numpy")
 
@@ -102,7 +102,7 @@ def test_a_step_ends_on_the_border_and_nearer_to_the_picture():
     net = linear(rng.standard_normal((2, 48)))
     origin, here, w = rng.standard_normal((3, 5, 3, 4, 4)) * 0.1
     search = fooling._Search(net, origin, np.zeros(5, int), None)
-    for missing, beyond in ((np.full(5, -0.3), 1), (np.full(5, 0.3), fooling.OVERSHOOT)):
+    for missing, beyond in ((np.full(5, -0.1), 1), (np.full(5, 0.1), fooling.OVERSHOOT)):
         straight, along = (search._towards(here, origin, w, missing, np.full(5, known)) for known in (False, True))
         np.testing.assert_allclose(((straight - here) * w).sum(axis=(1, 2, 3)), beyond * missing)
         far = ((along - here) * w).sum(axis=(1, 2, 3))
@@ -125,6 +125,12 @@ def test_a_class_whose_map_is_dark_can_be_reached():
     x = net.prepare(pictures(2))
     net.params["conv2.bias"][2] = -net.activations(x, "conv2")["conv2"][:, 2].max() - 0.1
     assert not net.scores(x)[:, 2].any()
+    scores, tape = net.forward(x)
+    dscores = fooling._soft_lead(scores, np.array([2, 2]), None)[1].astype(np.float32)
+    w = fooling._Search(net, x, np.array([2, 2]), None)._gradient(scores, dscores, tape, np.arange(2))
+    up = ascent.value_and_gradient(net, "conv2", np.array([[2], [2]]), x)[1]
+    assert up.any()
+    np.testing.assert_allclose(w, net.project("pool2", dscores, tape, "gradient") + up, atol=1e-6)
     found = fool(net, x, 2, steps=60)
     assert found.fooled.all()
     assert (found.last == 2).all()
