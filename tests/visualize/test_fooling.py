@@ -111,6 +111,16 @@ def test_a_step_ends_on_the_border_and_nearer_to_the_picture():
         assert (((along - origin) ** 2).sum(axis=(1, 2, 3)) < ((straight - origin) ** 2).sum(axis=(1, 2, 3))).all()
 
 
+def test_more_steps_find_less_to_change():
+    net = curved()
+    x = net.prepare(pictures(8))
+    label = net.scores(x).argmin(axis=1)
+    early, late = (fool(net, x, label, steps=steps, whole=False) for steps in (6, 40))
+    assert early.fooled.all()
+    assert (late.norm <= early.norm).all()
+    assert late.norm.mean() < 0.99 * early.norm.mean()
+
+
 def test_without_rounding_less_is_changed():
     net = curved()
     x = net.prepare(pictures())
@@ -169,6 +179,10 @@ def test_where_it_cannot_be_done_it_says_so():
     assert np.isfinite(found.difference).all()
     stubborn = linear(np.stack([np.full(48, -1.0), np.full(48, 1.0)]), (1e4, 0), dtype="float32")
     found = fool(stubborn, stubborn.prepare(pictures(2, 4)), 1, steps=5)
+    search = fooling._Search(stubborn, stubborn.prepare(pictures(2, 4)), np.array([1, 1]), None)
+    search.follow(400, iter)
+    assert (stubborn.preprocessing.pixels(search.best) == 255).any()
+    assert (search.best <= search.limits[1]).all()
     assert not found.fooled.any()
     assert (found.last == 0).all()
     assert found.pictures.min() > 60
