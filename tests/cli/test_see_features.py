@@ -97,7 +97,7 @@ def test_embedding_of_few_pictures(see, photos, count):
 def test_class_images(see, tmp_path):
     out = see("class-image", "--class", "red,0", "--steps", "3", "--starts", "2")
     assert out.splitlines()[0].startswith("red: ")
-    assert out.count(", score ") == 4
+    assert out.count(": from ") == 4
     assert opened("class_images.png").shape[0] > 2 * 192
     assert np.load("class_images.npz")["images"].shape == (4, 3, 64, 64)
     see("class-image", "--steps", "2", "--out", "all")

@@ -81,6 +81,23 @@ def test_a_view_shifts_and_enlarges():
         assert across.shape == (9, 9)
 
 
+def test_the_gradient_goes_back_through_the_view():
+    """A step of a shifted and resized look is along the gradient of the value of that look, by central differences."""
+    net, rng = small(), np.random.default_rng(7)
+    how = PLAIN | {"jitter": 2, "zoom": 0.2, "noise": 20, "seed": 7, "steps": 1}
+    start, moved = (class_image(net, 1, lr=lr, **how).images for lr in (0, 0.01))
+    rng.standard_normal((1, 3, 12, 12))
+    view = ascent._view(12, 12, 2, 0.2, rng)
+    step, slopes = (moved - start).ravel(), []
+    some = np.argsort(-np.abs(step))[:100:5]
+    for at in some:
+        shift = np.zeros(start.size)
+        shift[at] = 1e-5
+        up, down = (net.scores(ascent.apart(view, start + sign * shift.reshape(start.shape)))[0, 1] for sign in (1, -1))
+        slopes.append((up - down) / 2e-5)
+    np.testing.assert_allclose(step[some] / np.linalg.norm(step[some]), slopes / np.linalg.norm(slopes), atol=1e-4)
+
+
 def test_spreading_divides_frequencies():
     """In the cosine basis the gradient's coefficients are divided by their frequency; power 0 changes nothing."""
     down, across, weights = ascent._spreading(6, 8, 1)

@@ -10,7 +10,7 @@ from zfnumpy.data import Preprocessing
 from zfnumpy.errors import NodeError, ShapeError
 from zfnumpy.layers import Conv2d, Flatten, GlobalAvgPool, Linear, MaxPool2d, ReLU
 from zfnumpy.network import Network
-from zfnumpy.visualize import fool, fooling, framed
+from zfnumpy.visualize import ascent, fool, fooling, framed
 
 NUMPY = get_ops("numpy")
 
@@ -96,6 +96,31 @@ def test_what_is_called_fooled_is(gap, whole):
     assert (found.largest == np.abs(found.difference).max(axis=(1, 2, 3))).all()
 
 
+def test_a_step_ends_on_the_border_and_nearer_to_the_picture():
+    """Where scores are linear. From beyond the border; from before it a little farther than the border."""
+    rng = np.random.default_rng(0)
+    net = linear(rng.standard_normal((2, 48)))
+    origin, here, w = rng.standard_normal((3, 5, 3, 4, 4)) * 0.1
+    search = fooling._Search(net, origin, np.zeros(5, int), None)
+    for missing, beyond in ((np.full(5, -0.1), 1), (np.full(5, 0.1), fooling.OVERSHOOT)):
+        straight, along = (search._towards(here, origin, w, missing, np.full(5, known)) for known in (False, True))
+        np.testing.assert_allclose(((straight - here) * w).sum(axis=(1, 2, 3)), beyond * missing)
+        far = ((along - here) * w).sum(axis=(1, 2, 3))
+        if beyond == 1:
+            np.testing.assert_allclose(far, missing)
+        assert (((along - origin) ** 2).sum(axis=(1, 2, 3)) < ((straight - origin) ** 2).sum(axis=(1, 2, 3))).all()
+
+
+def test_more_steps_find_less_to_change():
+    net = curved()
+    x = net.prepare(pictures(8))
+    label = net.scores(x).argmin(axis=1)
+    early, late = (fool(net, x, label, steps=steps, whole=False) for steps in (6, 40))
+    assert early.fooled.all()
+    assert (late.norm <= early.norm).all()
+    assert late.norm.mean() < 0.99 * early.norm.mean()
+
+
 def test_without_rounding_less_is_changed():
     net = curved()
     x = net.prepare(pictures())
@@ -110,6 +135,12 @@ def test_a_class_whose_map_is_dark_can_be_reached():
     x = net.prepare(pictures(2))
     net.params["conv2.bias"][2] = -net.activations(x, "conv2")["conv2"][:, 2].max() - 0.1
     assert not net.scores(x)[:, 2].any()
+    scores, tape = net.forward(x)
+    dscores = fooling._soft_lead(scores, np.array([2, 2]), None)[1].astype(np.float32)
+    w = fooling._Search(net, x, np.array([2, 2]), None)._gradient(scores, dscores, tape, np.arange(2))
+    up = ascent.value_and_gradient(net, "conv2", np.array([[2], [2]]), x)[1]
+    assert up.any()
+    np.testing.assert_allclose(w, net.project("pool2", dscores, tape, "gradient") + up, atol=1e-6)
     found = fool(net, x, 2, steps=60)
     assert found.fooled.all()
     assert (found.last == 2).all()
@@ -148,6 +179,10 @@ def test_where_it_cannot_be_done_it_says_so():
     assert np.isfinite(found.difference).all()
     stubborn = linear(np.stack([np.full(48, -1.0), np.full(48, 1.0)]), (1e4, 0), dtype="float32")
     found = fool(stubborn, stubborn.prepare(pictures(2, 4)), 1, steps=5)
+    search = fooling._Search(stubborn, stubborn.prepare(pictures(2, 4)), np.array([1, 1]), None)
+    search.follow(400, iter)
+    assert (stubborn.preprocessing.pixels(search.best) == 255).any()
+    assert (search.best <= search.limits[1]).all()
     assert not found.fooled.any()
     assert (found.last == 0).all()
     assert found.pictures.min() > 60

@@ -36,7 +36,7 @@ def fooled_sheet(found, classes, titles=None, least=216):
         shown = np.clip(np.rint(128 + times * found.difference[i]), 0, 255).astype(np.uint8)
         first, last = found.first[i], found.last[i]
         cells = [(found.original[i], f"{classes[first]} {found.before[i, first]:.0%}", titles[i] if titles else ""),
-                 (shown, f"the change ×{times}" if times > 1 else "the change", f"{found.rms[i]:.2g} of 255"),
+                 (shown, f"the change, {times} times" if times > 1 else "the change", f"{found.rms[i]:.2g} of 255"),
                  (found.pictures[i], f"{classes[last]} {found.after[i, last]:.0%}",
                   "" if found.fooled[i] else f"not {classes[found.labels[i]]}")]
         lines.append(tile(np.stack([label(enlarge(picture, least), text, note, height=22, size=14)

@@ -71,12 +71,11 @@ def see_class_image(args):
         found = class_image(net, list(labels), **settings)
         p = predict(net, found.images)
         texts = [names[k] for k in found.units[:, 0]]
-        notes = [f"score {v:.3g}, {row[k]:.0%}" for v, k, row in zip(found.values[-1], found.units[:, 0], p)]
-        title = f"what {net.name}'s classes answer to most: gradient ascent from noise, {args.steps} steps"
+        notes = [f"{v:.3g}, {row[k]:.0%}" for v, k, row in zip(found.values[-1], found.units[:, 0], p)]
+        title = f"what {net.name}'s classes answer to most, score and probability: gradient ascent, {args.steps} steps"
     found.save(out, "class_images")
     plots.save_picture(out / "class_images.png", plots.ascent_sheet(found, texts, notes, title))
-    print("\n".join(f"{text}: {first:.3g} to {last:.3g}, {note}" for text, note, first, last
-                    in zip(texts, notes, found.values[0], found.values[-1])))
+    print("\n".join(f"{text}: from {first:.3g} to {note}" for text, note, first in zip(texts, notes, found.values[0])))
     print(f"wrote {out / 'class_images.png'}")
     return 0
 
