@@ -6,16 +6,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .colour import overlay
-from .figures import figure_of, save_figure
+from .figures import BLUE, ORANGE, figure_of, save_figure
 from .sheets import PAPER, enlarge, heading, label, tile
 
 FOUND = (255, 150, 30)          # a box that was found: orange, which no colour of the maps is
 TRUE = (255, 255, 255)          # the true one: white, dashed
 _EDGE = (20, 20, 30)            # beside both, so that they stand out on any ground
 LEAST = 224                     # pixels of a tile's shorter side, at least
-WIDTH = 1600                    # of a sheet, about
+WIDTH = 1900                    # of a sheet, about
 
-COLOURS = ("#1f6fb4", "#d9681d", "#5b8c3a", "#8a4fa3")
+STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), ("#3f3f46", "-", "^"))       # cam and gradcam may be one line
 
 
 def boxed(picture, boxes, least=LEAST):
@@ -74,11 +74,11 @@ def save_localization(path, found):
     figure = figure_of(7, 4.5)
     axes = figure.subplots()
     baseline = found.rows()[-1]["known"]
-    for method, known, own, colour in zip(found.methods, found.known_by_threshold(), found.chosen, COLOURS):
+    for method, known, own, (colour, line, marker) in zip(found.methods, found.known_by_threshold(), found.chosen, STYLES):
         at = found.thresholds.tolist().index(own)
-        axes.plot(found.thresholds, 100 * known, color=colour, marker="o", markersize=3, label=method)
-        axes.plot(own, 100 * known[at], color=colour, marker="o", markersize=9, fillstyle="none")
-    axes.axhline(100 * baseline, color="0.45", linestyle="--", linewidth=1, label="best centred box")
+        axes.plot(found.thresholds, 100 * known, color=colour, linestyle=line, marker=marker, markersize=4, label=method)
+        axes.plot(own, 100 * known[at], color=colour, marker="o", markersize=10, fillstyle="none")
+    axes.axhline(100 * baseline, color="0.45", linestyle=":", linewidth=1.5, label="best centred box")
     axes.set(xlabel="threshold, share of the map's maximum (ringed: the method's own)",
              ylabel="right boxes, %, the class given", xlim=(0, 1))
     axes.set_ylim(bottom=0)

@@ -85,7 +85,7 @@ def see_cam(args):
         print(f"{each['picture']}: {each['class']} {each['probability']:.1%}, {place}"
               + ("" if each["iou"] is None else f", IoU {each['iou']:.2f} with the true one"))
     true = ", white: the true one" if any(truth is not None for _, _, truth, _ in rows) else ""
-    title = f"{method} at {found.layer} of {net.name}; orange: the box around what is above {threshold:g} of the most{true}"
+    title = f"{method} at {found.layer} of {net.name}; orange: a box around all above {threshold:g} of the maximum{true}"
     plots.save_picture(out / f"{method}.png", plots.class_map_sheet(rows, title))
     save_result(out, method, {"maps": np.array(maps), "labels": labels, "boxes": [each["box"] for each in about]},
                 {"method": method, "layer": found.layer, "threshold": threshold, "size": list(found.size), "maps": about})
