@@ -77,7 +77,8 @@ def steps_down_the_valley(momentum):
 plain, rolling = steps_down_the_valley(0.0), steps_down_the_valley(0.7)
 print(f"without momentum {plain} steps, with momentum 0.7 {rolling}; predicted {np.log(1e-3) / np.log(0.97):.1f} and about "
       f"{np.log(1e-3) / np.log(0.7 ** 0.5):.0f}")
-assert plain == 227 and rolling < plain / 4
+assert plain == 227
+assert rolling < plain / 4
 
 # %% [markdown]
 # ## The rate over time
@@ -222,7 +223,7 @@ print("three steps of ours and of zf.optim.SGD agree")
 # The network above started as is usual today: inputs of about ±1, weights scaled to fit (He et al. 2015). The paper's has
 # **inputs of about ±128 and all weights drawn at scale 0.01**. That looks like the same thing in other units, since x · w is
 # what counts. It is not, for a step: with inputs 128 times as large the first layer's gradient is 128 times as large, and
-# the weights it changes are smaller. In proportion the first layer moves thousands of times as far.
+# the weights it changes are a tenth of the size. In proportion the first layer moves a thousand times as far.
 #
 # To see it in seconds we give the first layer and only the first layer of ZFNet (filters, ReLU, pooling, contrast
 # normalization) a softmax on top, start it the paper's way, and write down the RMS of each filter after every step.
@@ -242,7 +243,7 @@ def first_layer():
 
 start = rms_of_filters(first_layer().params["conv1.weight"])
 print(f"before the first step: RMS {start.min():.4f} to {start.max():.4f}")
-assert np.allclose(start, 0.01, atol=0.002) and not (start > 0.1).any()
+assert np.allclose(start, 0.01, atol=0.002)
 
 # %%
 images, names = (x * 128)[:120 if FAST else 1000], labels[:120 if FAST else 1000]
@@ -255,15 +256,16 @@ for radius in (None, 0.1):
     loud = np.sort(maps)[-3:].sum() / maps.sum()
     watched[radius] = np.array(seen)
     right = accuracy(net.scores(images), names)
-    print(f"{'with   ' if radius else 'without'} the rule: RMS {seen[-1].min():.2f} to {seen[-1].max():.2f}; the three loudest "
-          f"of 24 maps make {loud:.0%} of the layer's activity; {right:.0%} of its own images right")
+    print(f"{'with   ' if radius else 'without'} the rule: RMS {seen[-1].min():.2f} to {seen[-1].max():.2f}; the three "
+          f"loudest of 24 maps make {loud:.0%} of the layer's activity; {right:.0%} of its own images right")
 assert watched[None].max() > 0.15 > 0.1001 > watched[0.1].max()
 
 # %% [markdown]
-# From the same start the filters part ways: some run past the radius early and end at several times the others' size.
-# The rule caps them, and the others catch up. What it does not do is make a rate that is too high for this input a good
-# one: neither of the two gets far. It keeps the filters comparable. Start at ±1 with weights to fit and nothing of the kind
-# is needed, which is why `zf.models.zfnet(init="he")` trains without the rule and `init="paper"` with it.
+# From the same start the filters part ways: some run far past the radius and end at several times the others' size, and
+# three maps of 24 make a third of the layer's activity. With the rule the large ones stop at 0.1, the others catch up, and
+# all are heard. That is all it does. It does not make a rate that is too high for this input a good one (look at the last
+# number: one layer under a softmax learns little here, with the rule or without), and a network that starts at ±1 with
+# weights to fit has no need of it. So `zf.models.zfnet(init="he")` is trained without the rule and `init="paper"` with it.
 
 # %%
 import matplotlib.pyplot as plt
@@ -282,7 +284,7 @@ for axes, radius in zip(others, watched):
     axes.axhline(0.1, color=zf.plots.ORANGE, linestyle="--")
     axes.set(title=f"RMS of 24 first filters, {'with' if radius else 'without'} the rule", xlabel="step",
              ylim=(0.005, 1.2 * watched[None].max()))
-others[0].text(0, 0.105, "the paper's radius, 0.1", color=zf.plots.ORANGE, va="bottom")
+others[1].text(0, 0.105, "the paper's radius, 0.1", color=zf.plots.ORANGE, va="bottom")
 figure.savefig("training.png", dpi=110)
 print("wrote training.png")
 

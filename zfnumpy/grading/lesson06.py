@@ -55,20 +55,24 @@ def _step(rng):
                 ("It looks as if the weights move, but the velocity that is returned is the old one: the next step forgets "
                  "this one.", not_kept),
                 ("It looks as if the old velocity is left out of the new one: that is plain gradient descent.", forgetful),
-                ("It looks as if the step is taken along the old velocity: first the velocity, then the step.", old_velocity),
+                ("It looks as if the step is taken along the old velocity: first the velocity, then the step.",
+                 old_velocity),
                 ("It looks as if the weight decay is forgotten.", no_decay),
                 ("It looks as if the weight decay goes past the velocity, straight to the weights (that is another method, "
                  "AdamW's): here λ w is part of the gradient.", decay_beside),
-                ("It looks as if the weight decay is applied to the velocity: it is λ times the weights.", decay_of_velocity),
+                ("It looks as if the weight decay is applied to the velocity: it is λ times the weights.",
+                 decay_of_velocity),
                 ("It looks as if the decay has the wrong sign: the velocity takes + λ w, and the step its minus.", shrinks),
-                ("It looks as if the learning rate is in the velocity: here it only scales the step, w - lr·v.", rate_inside),
-                ("It looks as if the velocity is an average, with (1 - μ) before the gradient: here the gradient comes whole.",
-                 average)]
+                ("It looks as if the learning rate is in the velocity: here it only scales the step, w - lr·v.",
+                 rate_inside),
+                ("It looks as if the velocity is an average, with (1 - μ) before the gradient: here the gradient comes "
+                 "whole.", average)]
 
     def made(about, shape, dtype=np.float64, still=False, **settings):
         w, grad, v = (rng.standard_normal(shape).astype(dtype) for _ in range(3))
         v = np.zeros_like(v) if still else v
-        return case(about, step, w, grad, v, mistakes=mistakes, tolerance=1e-6 if dtype == np.float32 else 1e-12, **settings)
+        return case(about, step, w, grad, v, mistakes=mistakes, tolerance=1e-6 if dtype == np.float32 else 1e-12,
+                    **settings)
 
     return TaskCheck([made("underway", (3, 4), lr=0.1),
                       made("the first step, from rest", (5,), lr=0.05, still=True),
@@ -111,7 +115,8 @@ def _rate(rng):
     def always_a_tenth(step, lr, warmup=0, drops=(), factor=0.1):
         return rate(step, lr, warmup, drops)
 
-    mistakes = [("It looks as if the warm-up begins at 0: then the first step stands still; step 0 has lr / warmup.", from_zero),
+    mistakes = [("It looks as if the warm-up begins at 0: then the first step stands still; step 0 has lr / warmup.",
+                 from_zero),
                 ("It looks as if the rate rises past lr: the warm-up ends at step warmup - 1.", goes_on),
                 ("It looks as if the rate drops once, however many drops lie behind: each multiplies.", once),
                 ("It looks as if the rate drops one step late: it is the lower one at the step of the drop already.", late),
