@@ -147,11 +147,11 @@ import matplotlib.pyplot as plt
 
 figure, axes = plt.subplots(figsize=(9.5, 5.2), layout="constrained")
 reach = np.logspace(-1, 3.3, 200)
-for grey, (name, (peak, bandwidth, _)) in zip(("0.75", "0.6", "0.4", "0.1"), CARDS.items()):
+for grey, (name, (peak, bandwidth, _)) in zip(("0.6", "0.5", "0.35", "0.1"), CARDS.items()):
     axes.loglog(reach, [attainable(i, peak, bandwidth)[0] for i in reach], color=grey)
     axes.text(reach[-1], peak, f" {name}", color=grey, va="center")
 peak, bandwidth, _ = CARDS["H100"]
-named = {1: (("fc6-8", "fc7"), ("conv1, conv3-5", "conv3"), ("conv2", "conv2")),
+named = {1: (("fc6-8", "fc7"), ("conv1, 3-5", "conv3"), ("conv2", "conv2")),
          128: (("fc6-8, conv1", "fc6"), ("conv2-5", "conv3"))}
 for N, colour, marker, above in ((1, zf.plots.ORANGE, "o", True), (128, zf.plots.BLUE, "s", False)):
     found = intensities(N)
