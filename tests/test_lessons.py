@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.resources import files
@@ -44,6 +45,22 @@ def test_a_lesson_runs(lesson, tmp_path):
         with Image.open(tmp_path / name) as picture:
             assert np.asarray(picture).std() > 1, f"{name} is blank"
         assert f"wrote {name}" in done.stdout
+
+
+def test_the_lesson_of_the_gpu_measures_where_a_device_answers(tmp_path):
+    """On the stand-in: nothing crosses between host and device unasked, and both backends give the same scores."""
+    if not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
+        pytest.skip("no C++ compiler to run the cupy backend's kernels on the host: it is not tested here")
+    lesson, = (path for path in LESSONS if path.name.startswith("15_"))
+    code = ("import sys, runpy; sys.path[:0] = sys.argv[2:]; import fake_cupy\n"
+            "with fake_cupy.installed():\n    runpy.run_path(sys.argv[1])")
+    roots = [str(Path(zfnumpy.__file__).parents[1]), str(Path(__file__).parent)]
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code, str(lesson), *roots], cwd=tmp_path, text=True,
+                          capture_output=True, timeout=300, check=False, env={**os.environ, "ZFNUMPY_FAST": "1"})
+    assert done.returncode == 0, done.stderr
+    assert "a stand-in on the host" in done.stdout
+    assert "images a step: processor" in done.stdout
+    assert "skipped" not in done.stdout
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
