@@ -13,7 +13,7 @@ from zfnumpy.data.transforms import Preprocessing
 from zfnumpy.errors import DataError, NodeError, ShapeError
 from zfnumpy.layers import patches
 from zfnumpy.network import Network
-from zfnumpy.visualize.occlusion import last_maps, positions
+from zfnumpy.visualize.occlusion import positions
 
 NUMPY = get_ops("numpy")
 
@@ -394,8 +394,8 @@ def test_what_is_no_image_or_network():
     with pytest.raises(ShapeError, match=r"occlude takes one image x \(1, 3, H, W\), got shape \(2, 3, 64, 64\)"):
         visualize.occlude(net, np.zeros((2, 3, 64, 64), "float32"))
     plain = Network([("flatten", layers.Flatten()), ("fc", layers.Linear(2))], (3, 4, 4), NUMPY)
-    with pytest.raises(NodeError, match="network has no convolution: name a layer; it has flatten, fc"):
-        last_maps(plain)
+    with pytest.raises(NodeError, match=r"network has no maps \(C, H, W\), only features: it has flatten, fc"):
+        visualize.occlude(plain, image(plain))
     assert check(plain, image(plain), 2, 2, layer="fc").unit == ()
     with pytest.raises(DataError, match="network has no preprocessing to tell what 'grey' is"):
         visualize.occlude(plain, image(plain), layer="fc", fill="grey")

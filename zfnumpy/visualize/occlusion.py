@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import NodeError, ShapeError
-from ..graph import INPUT
-from ..layers import Conv2d, ReLU
+from ..graph import INPUT, last_maps
 from ..loss import softmax
 from ..paths import save_result
 from ..shapes import count, pair
@@ -94,7 +93,7 @@ def occlude(net, x, size=None, stride=None, fill="mean", label=None, layer=None,
     fill: what the square holds: "mean", zero after preprocessing, which is the network's mean image or colour (black where
     that has none); "grey", 128 in all colours (the paper's); a grey level, or a colour (red, green, blue), of 0 to 255.
     label: the class asked about (default: the likeliest of the image). layer: whose strongest map is followed, by default
-    the last convolution's after its ReLU; strongest is the map with the largest total activity in the image.
+    the last maps (graph.last_maps), a ReLU mostly; strongest is the map with the largest total activity in the image.
     batch: positions computed together; `progress` wraps the iterable of batches. others (M, 3, H, W): prepared inputs of
     other images to project the map in.
     Only what a square changes is computed anew, layer by layer; the same as full forward passes within rounding. ShapeError
@@ -121,15 +120,6 @@ def occlude(net, x, size=None, stride=None, fill="mean", label=None, layer=None,
         float(softmax(scores0)[0, label]), float(scores0[0, label]), int(scores0.argmax()), layer, chosen, unit,
         activity.reshape(grid), _total(net, base[layer], chosen), *_projected(net, x, layer, chosen, unit, others),
         list(net.classes) if net.classes is not None else None)
-
-
-def last_maps(net):
-    """Return the node with the last convolution's maps, after the ReLU if there is one."""
-    names = [name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)]
-    if not names:
-        raise NodeError(f"{net.name} has no convolution: name a layer; it has {', '.join(net.nodes)}")
-    after = [name for name, node in net.nodes.items() if node.inputs == (names[-1],) and isinstance(node.layer, ReLU)]
-    return after[0] if after else names[-1]
 
 
 def strongest_map(y):

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from ... import data, plots
+from ...graph import last_maps
 from ...paths import writable_folder
 from ...visualize import find_strongest, occlude
-from ...visualize.occlusion import last_maps, positions, strongest_map
+from ...visualize.occlusion import positions, strongest_map
 from ..common import (
     add_network,
     add_pictures,
