@@ -115,7 +115,7 @@ def test_class_images_that_cannot_be(see, arguments, message):
 
 def test_fool(see, photos, tmp_path):
     """The PNG that is written is read again, and is what it is said to be."""
-    out = see("fool", photos / "red" / "0.png", photos / "red" / "1.png", photos / "blue" / "0.png")
+    out = see("fool", photos / "red" / "0.png", photos / "red" / "1.png", photos / "blue" / "0.png", "--steps", "6")
     lines = out.splitlines()
     assert len(lines) == 4
     assert opened("fooled.png").shape[1] > 3 * 192
@@ -126,5 +126,6 @@ def test_fool(see, photos, tmp_path):
         path, said = line.split(": ")[:2]
         assert opened(path).shape == (64, 64, 3)
         assert each["fooled_as_saved"] == (said.split()[0] == CLASSES[each["wanted"]])
-    assert "there" not in see("fool", "--data", photos, "--pick", "0", "--class", "green", "--confidence", "0.5")
+    out = see("fool", "--data", photos, "--pick", "0", "--class", "green", "--confidence", "0.5", "--steps", "3")
+    assert "picture_0_as_green.png: " in out
     assert "has no class 'x'" in see("fool", photos / "red" / "0.png", "--class", "x", code=2)

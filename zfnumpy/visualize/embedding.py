@@ -156,8 +156,8 @@ def thumbnail_grid(points, columns=None):
     x grows to the right with the columns, y downwards with the rows. columns: how many (default: as many as rows, or one
     more); the rows are filled, but for the end of the last. First the plane is halved again and again, across the longer
     side of the cells that are left, each half taking its share of the points; then points change cells in pairs wherever
-    that brings them nearer, in sum of squares, to where they lie. That takes N log N, and keeps as many of the eight nearest
-    neighbours adjacent as the best assignment does, within 2 % (the test measures it), in a fiftieth of the time.
+    that brings them nearer, in sum of squares, to where they lie. It takes about N log N steps, and of the eight nearest
+    neighbours keeps adjacent nearly as many as the assignment of the least sum does (at least 95 of 100, which is tested).
     """
     points = _plane(points)
     N = len(points)
