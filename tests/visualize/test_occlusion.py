@@ -131,7 +131,7 @@ def test_any_small_network(host_ops, share, monkeypatch):
     """Squares of any size, from a pixel to more than the image, at any stride; `share` 9: windows even of whole maps."""
     monkeypatch.setattr(patches, "WHOLE", share)
 
-    @settings(max_examples=25)
+    @settings(max_examples=60)
     @given(drawn=networks(), size=st.tuples(st.integers(1, 20), st.integers(1, 20)),
            stride=st.tuples(st.integers(2, 9), st.integers(2, 9)), batch=st.integers(1, 70), seed=st.integers(0, 99))
     def one(drawn, size, stride, batch, seed):
@@ -139,6 +139,19 @@ def test_any_small_network(host_ops, share, monkeypatch):
         check(net, image(net, seed), size, stride, 1e-11, batch=batch)
 
     one()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 4), (3, 40), (40, 40)])
+def test_borders(host_ops, size, monkeypatch):
+    """Values below zero beside the padding of every kind of pool, groups, and strides that leave rows over, at all borders."""
+    monkeypatch.setattr(patches, "WHOLE", 9.0)
+    net = Network([("conv1", layers.Conv2d(4, 3, pad=2)), ("pool1", layers.MaxPool2d(3, 2, 1)),
+                   ("conv2", layers.Conv2d(6, 3, 1, 1, groups=2)), ("pool2", layers.AvgPool2d(3, 2, 1)),
+                   ("pool3", layers.MaxPool2d(3, 2, ceil_mode=True)), ("a", layers.Conv2d(4, 1)), ("norm", layers.ReLU()),
+                   ("b", layers.Conv2d(4, 3, pad=1), "pool3"), ("both", layers.Concatenate(), ["norm", "b"]),
+                   ("gap", layers.GlobalAvgPool())], (3, 21, 26), host_ops, dtype="float64")
+    net.params["conv1.bias"] = np.full(4, -9.0)
+    check(net, image(net), size, 3, 1e-11, batch=7)
 
 
 MODELS = [("zfnet", {"conv": (6, 8, 6, 6, 8), "fc": (9,)}, None), ("alexnet", {"conv": (6, 8, 6, 6, 8), "fc": ()}, None),
