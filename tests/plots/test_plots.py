@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image
 
 from zfnumpy import plots
 from zfnumpy.errors import ShapeError
 from zfnumpy.evaluate import Evaluation
+from zfnumpy.plots.figures import letters
 from zfnumpy.visualize import Strongest
 
 RNG = np.random.default_rng(0)
@@ -114,7 +115,7 @@ def test_a_note_that_would_touch_its_label_is_left_out():
 def test_a_long_label_is_written_smaller():
     sheet = np.zeros((10, 192, 3), np.uint8)
     text = "deconvnet: fire9.relu_expand3x3 255"
-    assert ImageFont.load_default(12).getlength(text) > 192
+    assert letters(12).getlength(text) > 192
     assert 150 < inked(plots.label(sheet, text)[:16]).max() < 191     # whole: a cut word would touch the edge
 
 
@@ -130,7 +131,7 @@ def test_titles_fit_whatever_the_width(width, text):
     columns = inked(titled[:space])
     assert columns.min() >= 16
     assert columns.max() < titled.shape[1] - 8
-    if ImageFont.load_default(9).getlength(text) + 32 <= width:
+    if letters(9).getlength(text) + 32 <= width:
         assert titled.shape[1] == width
     whole = plots.heading(np.zeros((20, 4000, 3), np.uint8), text, size=space - 18)
     assert np.ptp(inked(whole[:space])) == np.ptp(columns)            # the same word to its last letter
@@ -304,6 +305,7 @@ import numpy as np
 import zfnumpy
 from zfnumpy import plots
 from zfnumpy.evaluate import Evaluation
+from zfnumpy.plots.figures import letters
 assert "matplotlib" not in sys.modules, "imported before a figure is drawn"
 import matplotlib
 before, backend = dict(matplotlib.rcParams), matplotlib.rcParams._get_backend_or_none()

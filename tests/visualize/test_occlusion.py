@@ -143,7 +143,7 @@ def test_any_small_network(host_ops, share, monkeypatch):
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 4), (3, 40), (40, 40)])
 def test_borders(host_ops, size, monkeypatch):
-    """Values below zero beside the padding of every kind of pool, groups, and strides that leave rows over, at all borders."""
+    """Values below zero beside the padding of every kind of pool, groups, strides that leave rows over, at all borders."""
     monkeypatch.setattr(patches, "WHOLE", 9.0)
     net = Network([("conv1", layers.Conv2d(4, 3, pad=2)), ("pool1", layers.MaxPool2d(3, 2, 1)),
                    ("conv2", layers.Conv2d(6, 3, 1, 1, groups=2)), ("pool2", layers.AvgPool2d(3, 2, 1)),

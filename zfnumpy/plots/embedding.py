@@ -1,9 +1,9 @@
 """Embeddings: points coloured by class, pictures at their places in the plane, and pictures in a grid."""
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from .figures import figure_of, save_figure
+from .figures import figure_of, letters, save_figure
 from .sheets import FRAME, INK, PAPER, heading
 
 # Okabe and Ito's colours without the yellow, which white paper swallows: told apart by every kind of colour vision.
@@ -67,7 +67,7 @@ def thumbnails_sheet(pictures, cells, shape, labels, classes, title, size=44):
 
 def _legend(sheet, entries, height=26, size=13):
     """Return a sheet with names beside squares of their colours below it, in as many lines as they need."""
-    font, places, x, y = ImageFont.load_default(size), [], 16, 0
+    font, places, x, y = letters(size), [], 16, 0
     for name, _ in entries:
         width = 20 + int(font.getlength(name)) + 22
         if x + width > sheet.shape[1] and x > 16:

@@ -1,6 +1,9 @@
-"""The one way to matplotlib: no pyplot, so no global state and no window."""
+"""The one way to matplotlib: no pyplot, so no global state and no window; and the letters of sheets."""
 
+import functools
 import warnings
+
+from PIL import ImageFont
 
 from ..paths import written_whole
 
@@ -19,3 +22,11 @@ def save_figure(figure, path):
     with written_whole(path) as beside, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")                    # class names in other scripts show as boxes
         figure.savefig(beside, dpi=110)
+
+
+@functools.lru_cache(maxsize=64)
+def letters(size):
+    """Return the font of sheets: matplotlib's DejaVu Sans, which has é, × and most alphabets, where Pillow's has ASCII."""
+    import matplotlib
+
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", round(0.9 * size))

@@ -1,9 +1,10 @@
 """Maps of one number a pixel: a layer's activations as grey pictures, saliency, seeds and what is cut out by them."""
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from .colour import grey
+from .figures import letters
 from .sheets import FRAME, INK, MUTED, PAPER, enlarge, heading, label, tile
 
 STRIP = 64                        # features in a row
@@ -61,7 +62,7 @@ def _feature_strip(features, layer, order, scale, names):
     side = max(8, 640 // columns) if rows > 1 else max(8, 960 // columns)
     cells = grey(plane).reshape(-1, 1, 1, 3)[:D].repeat(side, axis=1).repeat(side, axis=2)
     strip = tile(cells, columns, 1)
-    font = ImageFont.load_default(10)
+    font = letters(10)
     margin = np.full((strip.shape[0], 40, 3), 255, np.uint8)
     image = Image.fromarray(margin)
     for row in range(rows):
@@ -79,7 +80,7 @@ def _feature_strip(features, layer, order, scale, names):
 def _bars(features, order, names, width, height=16):
     """Draw features as bars, one a line, with what each is called at the left and its value at the right."""
     image = Image.new("RGB", (width, max(1, len(order)) * height), PAPER)
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(11)
+    draw, font = ImageDraw.Draw(image), letters(11)
     texts = [str(i) if names is None else f"{names[i]} ({i})" for i in order]
     left = 12 + max((int(draw.textlength(text, font)) for text in texts), default=0)
     left = min(left, width // 2)

@@ -5,10 +5,11 @@ its own 99.8th percentile of magnitude, so that one hot pixel does not leave the
 """
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ..errors import ShapeError
 from ..paths import written_whole
+from .figures import letters
 
 PAPER = (255, 255, 255)
 OUTSIDE = (238, 241, 246)        # where a receptive field leaves its image: neither white nor a reconstruction's grey
@@ -49,7 +50,7 @@ def label(sheet, text, note="", height=16, size=12):
     size = _fitting(text, sheet.shape[1] - 2, size, 8)
     image = Image.new("RGB", (sheet.shape[1], sheet.shape[0] + height), PAPER)
     image.paste(Image.fromarray(sheet), (0, height))
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size)
+    draw, font = ImageDraw.Draw(image), letters(size)
     draw.text((1, height - 3), text, fill=INK, font=font, anchor="ls")
     if note and draw.textlength(text, font) + draw.textlength(note, font) + 8 < sheet.shape[1]:
         draw.text((sheet.shape[1] - 1, height - 3), note, fill=MUTED, font=font, anchor="rs")
@@ -85,17 +86,17 @@ def strongest_sheet(found, title=None, width=2000):
 def heading(sheet, text, size=18):
     """Return a sheet with a title above it, in letters small enough for its width; at their smallest it grows wider."""
     size = _fitting(text, sheet.shape[1] - 32, size, 9)
-    width = max(sheet.shape[1], int(np.ceil(ImageFont.load_default(size).getlength(text))) + 32)
+    width = max(sheet.shape[1], int(np.ceil(letters(size).getlength(text))) + 32)
     height = size + 18
     image = Image.new("RGB", (width, sheet.shape[0] + height), PAPER)
     image.paste(Image.fromarray(sheet), (0, height))
-    ImageDraw.Draw(image).text((16, height - 6), text, fill=INK, font=ImageFont.load_default(size), anchor="ls")
+    ImageDraw.Draw(image).text((16, height - 6), text, fill=INK, font=letters(size), anchor="ls")
     return np.asarray(image)
 
 
 def _fitting(text, width, size, least):
     """Return the largest size of letters up to `size` that brings `text` into `width` pixels, but no less than `least`."""
-    while size > least and ImageFont.load_default(size).getlength(text) > width:
+    while size > least and letters(size).getlength(text) > width:
         size -= 1
     return size
 
