@@ -100,7 +100,7 @@ def tiny(real_data):
 @pytest.fixture(scope="module")
 def squeezed(real_data):
     net, weights, x = trained(real_data, "squeezenet1_1", "squeezenet1_1_imagenet.npz")
-    return squeezenet1_1, net, weights, x[:1]
+    return squeezenet1_1, net, weights, x[:1, :, 20:151, 50:181]       # the bird's head: the network takes any size
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,6 @@ def test_float32_differs_by_its_rounding(squeezed):
     for name, w in net.params.items():
         single.params[name] = w.astype(np.float32)
     unit = strongest(net, x, ["pool10"])
-    found = by_rules(single, x.astype(np.float32), unit=unit["pool10"])
-    for rule in RULES:
-        expected, _ = by_torch(model, weights, x, unit, rule)["pool10"]
-        assert np.linalg.norm(found[rule] - expected) < 1e-2 * np.linalg.norm(expected)
+    found = by_rules(single, x.astype(np.float32), unit=unit["pool10"], rules=("gradient",))["gradient"]
+    expected, _ = by_torch(model, weights, x, unit, "gradient")["pool10"]
+    assert np.linalg.norm(found - expected) < 1e-2 * np.linalg.norm(expected)
