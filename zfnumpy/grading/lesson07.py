@@ -234,19 +234,11 @@ def _project(rng):
         left = go_up(x, layers)
         return deconv_step(pick_unit(left[-1]["pooled"], channel), layers[-1], left[-1])
 
-    def before_pooling(x, layers, channel):
-        left = go_up(x, layers)
-        r = filter_down(pick_unit(left[-1]["y"], channel), layers[-1], left[-1])
-        for layer, of_layer in zip(reversed(layers[:-1]), reversed(left[:-1])):
-            r = deconv_step(r, layer, of_layer)
-        return r
-
     mistakes = [("It looks as if the way down starts from one: the deconvnet starts from the unit's own value.", from_one),
                 ("It looks as if the whole map goes down: only its strongest unit is asked about.", whole_map),
                 ("It looks as if no unit is picked: everything goes down at once.", nothing_picked),
                 ("It looks as if only the last layer is gone through: what it leaves lies in the pixels of the maps below.",
                  last_layer_only),
-                ("It looks as if the unit is picked before the last pooling: it is one of `pooled`.", before_pooling),
                 *((line, with_step(step)) for line, step in STEP_MISTAKES)]
 
     def made(about, kinds, widths, N, size, dtype=np.float64):
