@@ -322,20 +322,3 @@ def test_a_diverging_run_is_one_line_and_keeps_its_checkpoint(workplace, tmp_pat
     assert "try a lower rate than 1e+30" in err
     net = checkpoint.load(Path(tmp_path, "run", "last.safetensors"), get_ops("numpy"))
     assert all(np.isfinite(w).all() for w in net.params.values())
-
-
-def test_pictures_may_stand_on_both_sides_of_an_option():
-    before = parser_args("see", "saliency", "net", "a.png", "--out", "x", "b.png")
-    assert before.images == ["a.png", "b.png"]
-    assert parser_args("predict", "net", "--top", "2", "a.png").images == ["a.png"]
-    assert parser_args("see", "saliency", "net", "--out", "x", "b.png").images == ["b.png"]
-    for words in (("see", "saliency", "net", "--nothing", "b.png"), ("info", "net", "more")):
-        with pytest.raises(SystemExit) as ended:
-            parser_args(*words)
-        assert ended.value.code == 2
-
-
-def parser_args(*words):
-    from zfnumpy.cli.main import read
-
-    return read(words)

@@ -74,20 +74,9 @@ def _summary(text):
     return text[0].lower() + text[1:].rstrip(".")
 
 
-def read(argv=None):
-    """Return the arguments of a command line; picture files may stand before or after its options."""
-    top = parser()
-    args, rest = top.parse_known_args(argv)
-    if rest and hasattr(args, "images") and not any(each.startswith("-") for each in rest):
-        args.images, rest = [*args.images, *rest], []          # argparse stops looking for them at the first option
-    if rest:
-        top.error(f"unrecognized arguments: {' '.join(rest)}")
-    return args
-
-
 def main(argv=None):
     """Run a command line and return its exit code."""
-    args = read(argv)
+    args = parser().parse_args(argv)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")   # the name of a file need not be text
     try:
