@@ -153,7 +153,7 @@ def saliency_map(dx):
 # in fast form), so we put our own rule at its ReLUs and leave the rest to them. `tape` holds the switches of the pass up.
 
 # %%
-net = zf.models.sketches_gap(zf.get_ops("numpy"))
+net = zf.models.sketches_gap(zf.get_ops("numba"))
 drawn = zf.data.sketches.load(10 if FAST else 40, seed=8)               # the network has never seen these
 x = net.prepare([drawn.image(i) for i in range(len(drawn))])
 scores, tape = net.forward(x)

@@ -141,7 +141,7 @@ def _field(rng):
             return size, jump, start
         return mistaken
 
-    mistakes = [("It looks as if the jump grows first: size and start change by jumps of the layer below, so they come before.",
+    mistakes = [("It looks as if the jump grows first: size and start take jumps of the layer below, so before it.",
                  changed(lambda size, jump, start, k, s, p: (size + (k - 1) * jump * s, jump * s, start - p * jump * s))),
                 ("It looks as if size comes before the jump but start after it: both count in jumps of the layer below.",
                  changed(lambda size, jump, start, k, s, p: (size + (k - 1) * jump, jump * s, start - p * jump * s))),
@@ -256,5 +256,5 @@ def _crop(rng):
     cases += [case("another fill", crop, picture, -1, 9, 5, fill=40, mistakes=mistakes),
               case("float32", crop, rng.random((5, 7, 3)).astype(np.float32), 2, -2, 5, fill=0.5, mistakes=mistakes)]
     return TaskCheck(cases, ("Begin with a patch of `fill`, and an array of False. Which of its rows does the picture have?",
-                             "Rows max(top, 0) to min(top + size, H) of the picture are seen; in the patch that is less `top`.",
+                             "Rows max(top, 0) to min(top + size, H) of the picture are seen; in the patch, less `top`.",
                              "patch[i0 - top:i1 - top, j0 - left:j1 - left] = picture[i0:i1, j0:j1], if there are any."))
