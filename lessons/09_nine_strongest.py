@@ -4,7 +4,7 @@
 # **What does a map look for?** A unit answers with a number, and cannot be asked why. But you can show it everything you
 # have and keep what it liked best: for one map, the nine images of a data set in which it answered most strongly, cut to
 # the patch that the unit could see, and beside each the deconvnet's projection of what in it counted. That is figure 2 of
-# the paper, the picture that made it famous. (Zeiler & Fergus 2013, section 4, "Feature Visualization".)
+# the paper. (Zeiler & Fergus 2013, section 4, "Feature Visualization".)
 
 # %%
 import os
@@ -82,7 +82,7 @@ strongest = {layer: keep_strongest(batches_of(layer), 9) for layer in LAYERS}
 # The network was told the classes, but its middle maps were not. Do maps like images of one class?
 #
 # **Predict:** count for every map how many of its nine images belong to the class that is most frequent among them. Nine
-# images by chance, of ten classes: about 2.5. How many in layer 1, and how many in layer 5?
+# images by chance, of ten classes: about 2.6. How many in layer 1, and how many in layer 5?
 
 # %%
 rng = np.random.default_rng(9)

@@ -90,9 +90,6 @@ def _sweep(rng):
             r = W.T @ relu_back(r, a, rule)
         return r
 
-    def not_transposed(r, x, weights, rule):
-        return sweep(r, x, weights[:1] + [W.T for W in weights[1:]], rule)
-
     def up_again(r, x, weights, rule):
         """Go down by the matrices themselves, which fits where they are square."""
         inputs, h = [], x
@@ -127,8 +124,7 @@ def _sweep(rng):
                 ("It looks as if the rule is not looked at: this is the gradient's.",
                  lambda r, x, weights, rule: sweep(r, x, weights, "gradient")),
                 ("It looks as if the masks come in the wrong order: the last ReLU's is needed first.", last_first),
-                ("It looks as if the matrices are not transposed: up by W, down by W.T.", up_again),
-                ("It looks as if the matrices are not transposed: up by W, down by W.T.", not_transposed)]
+                ("It looks as if the matrices are not transposed: up by W, down by W.T.", up_again)]
 
     def draw(*sizes, dtype=np.float64):
         weights = [rng.standard_normal(shape).astype(dtype) for shape in zip(sizes[1:], sizes)]
