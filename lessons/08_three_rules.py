@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Three rules, one sweep
 #
-# **Which pixels did the network answer to?** There are three famous ways to ask: the gradient (saliency maps), the
-# deconvnet, and guided backpropagation. Their pictures look as if they came from three different worlds. They are one and
-# the same sweep from a unit down to the pixels, and differ in one line: what happens at a ReLU. Here you write that line,
-# take all three down a trained network, and then ask which of the three pictures you may believe. (Zeiler & Fergus 2013,
-# section 2.1; Simonyan et al., 1312.6034; Springenberg et al., 1412.6806.)
+# **Why do three pictures of one answer disagree, and which of them may you believe?** There are three famous ways to go
+# from a unit down to its pixels: the gradient (saliency maps), the deconvnet of lesson 7, and guided backpropagation. Their
+# pictures look as if they came from three different worlds. They are one and the same sweep, and differ in one line: what
+# happens at a ReLU. Here you write that line, take all three down a trained network, and put them to a test. (Zeiler &
+# Fergus 2013, section 2.1; Simonyan et al., 1312.6034; Springenberg et al., 1412.6806.)
 
 # %%
 import os
