@@ -164,9 +164,9 @@ print(f"{window / whole:.0%} of the multiplications are enough")
 assert window < 0.6 * whole
 
 # %% [markdown]
-# The lower layers, with their large maps, are nearly free; at the top everything sees everything. The package computes just
-# these windows, many squares side by side, and gets what a full pass gets. The deeper the network and the smaller the square
-# in it, the more that saves.
+# The lower layers, whose maps are large, cost little now; at the top everything sees everything. The package computes just
+# these windows, many squares side by side, and gets what full passes get. The larger the image is beside the square, the
+# more that saves.
 #
 # ## Does the network look at the object?
 #
