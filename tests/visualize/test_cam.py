@@ -21,7 +21,7 @@ from zfnumpy.layers import (
 )
 from zfnumpy.network import Network
 from zfnumpy.visualize import cam, gradcam, has_cam
-from zfnumpy.visualize.cam import ClassMaps, resized, smoothed
+from zfnumpy.visualize.cam import ClassMaps, resized
 
 NUMPY = get_ops("numpy")
 
@@ -280,7 +280,7 @@ def test_no_images_at_all():
         assert make(net, images(net, 0)).upsampled().shape == (0, 13, 11)
 
 
-# ---- resizing and smoothing -------------------------------------------------------------------------------------------
+# ---- resizing ---------------------------------------------------------------------------------------------------------
 
 def by_hand(map, size):
     """Bilinear interpolation between the places' middles, a pixel at a time."""
@@ -312,15 +312,6 @@ def test_upsampled_as_pytorch_does(places, size):
     maps = np.random.default_rng(0).standard_normal((2, *places))
     expected = torch.nn.functional.interpolate(torch.tensor(maps)[:, None], size, mode="bilinear", align_corners=False)
     np.testing.assert_allclose(resized(maps, size), expected[:, 0].numpy(), atol=1e-12)
-
-
-def test_smoothed_from_its_definition():
-    maps = np.random.default_rng(0).random((1, 6, 9))
-    for r, c in np.ndindex(6, 9):
-        weights = np.array([[np.exp(-((r - i) ** 2 + (c - j) ** 2) / (2 * 1.5 ** 2)) for j in range(9)] for i in range(6)])
-        assert smoothed(maps, 1.5)[0, r, c] == pytest.approx((weights * maps[0]).sum() / weights.sum())
-    np.testing.assert_allclose(smoothed(np.ones((1, 1, 1)), 0.03), 1)
-    assert smoothed(maps.astype(np.float32), 2).dtype == np.float32
 
 
 def test_saved(tmp_path):

@@ -12,7 +12,6 @@ from zfnumpy.errors import DataError, NodeError
 from zfnumpy.layers import Conv2d, GlobalAvgPool, ReLU
 from zfnumpy.network import Network
 from zfnumpy.visualize import class_maps, iou, largest_box, localization, project
-from zfnumpy.visualize.cam import smoothed
 from zfnumpy.visualize.localize import METHODS
 
 NUMPY = get_ops("numpy")
@@ -140,7 +139,11 @@ def test_saliency_is_the_largest_magnitude_over_the_colours_smoothed():
     x = net.prepare(sketches.load(2, seed=9, cache=False).images)
     r = project(net, x, net.output, (np.array([3, 1]),), rule="gradient")
     found = class_maps(net, x, np.array([3, 1]), "saliency")
-    np.testing.assert_allclose(found, smoothed(np.abs(r).max(axis=1), 2), rtol=1e-5)
+    plain = np.pad(np.abs(r).max(axis=1), ((0, 0), (8, 8), (8, 8)), mode="edge")             # a Gaussian of 64 / 32 pixels
+    weights = np.exp(-(np.arange(-8, 9) ** 2) / 8)
+    weights = np.outer(weights, weights) / weights.sum() ** 2
+    for n, i, j in ((0, 0, 0), (0, 30, 41), (1, 63, 20), (1, 5, 62)):
+        assert found[n, i, j] == pytest.approx((weights * plain[n, i:i + 17, j:j + 17]).sum(), rel=1e-4)
 
 
 def test_saved(tmp_path):

@@ -13,7 +13,7 @@ FOUND = (255, 150, 30)          # a box that was found: orange, which no colour 
 TRUE = (255, 255, 255)          # the true one: white, dashed
 _EDGE = (20, 20, 30)            # beside both, so that they stand out on any ground
 LEAST = 224                     # pixels of a tile's shorter side, at least
-WIDTH = 1900                    # of a sheet, about
+WIDTH = 2200                    # of a sheet, about
 
 STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), ("#3f3f46", "-", "^"))       # cam and gradcam may be one line
 

@@ -100,13 +100,6 @@ def resized(maps, size):
     return rows @ maps @ columns.T
 
 
-def smoothed(maps, sigma):
-    """Return maps (N, H, W) averaged over their surroundings by a Gaussian of `sigma` pixels, of which what lies outside
-    the map does not count."""
-    rows, columns = (_gaussian(n, sigma).astype(maps.dtype) for n in maps.shape[1:])
-    return rows @ maps @ columns.T
-
-
 def _averaged(net):
     """Return (node whose maps are averaged, Linear over the averages or None); NodeError where scores are not made so."""
     node, linear = net.nodes[net.output], None
@@ -135,9 +128,3 @@ def _between(length, count):
     weights[rows, before] = 1 - (at - before)
     weights[rows, np.minimum(before + 1, count - 1)] += at - before
     return weights
-
-
-def _gaussian(length, sigma):
-    """Return the weights (length, length) of a Gaussian average along one axis."""
-    weights = np.exp(-0.5 * ((np.arange(length)[:, None] - np.arange(length)) / sigma) ** 2)
-    return weights / weights.sum(axis=1, keepdims=True)

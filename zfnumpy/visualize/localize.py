@@ -12,10 +12,10 @@ import numpy as np
 
 from ..errors import DataError, NodeError
 from ..paths import save_result, written_whole
+from .ascent import apart, gaussian
 from .boxes import RIGHT, best_centred_box, iou, largest_box
-from .cam import cam, gradcam, has_cam, smoothed
-from .project import project
-from .target import magnitude
+from .cam import cam, gradcam, has_cam
+from .saliency import saliency
 
 # Each with the share of the maximum at which it is cut: CAM's of its paper, Grad-CAM's of its own (sec. 4.1); the saliency
 # map marks edges and so is cut where that did best on the training pictures of two sets.
@@ -142,12 +142,11 @@ def localization(net, dataset, methods=None, thresholds=None, batch=32, progress
 def class_maps(net, x, labels, method, tape=None):
     """Return the maps (N, H, W), NumPy, that a method of METHODS draws its boxes by.
 
-    Saliency is the largest magnitude of the score's gradient over the colours (Simonyan et al., 1312.6034), smoothed by a
-    Gaussian of a 32nd of the picture's side: it marks an object's edges, which are to become one part.
+    Saliency is smoothed by a Gaussian of a 32nd of the picture's side: it marks edges, which are to become one part.
     """
     if method == "saliency":
-        r = project(net, x, net.output, (labels,), "gradient", tape)
-        return smoothed(net.ops.to_numpy(magnitude(r)), SPREAD * max(x.shape[2:]))
+        maps = saliency(net, x, labels, tape)
+        return apart([gaussian(n, SPREAD * max(x.shape[2:])).astype(maps.dtype) for n in maps.shape[1:]], maps)
     return {"cam": cam, "gradcam": gradcam}[method](net, x, labels, tape=tape).upsampled()
 
 
