@@ -541,7 +541,7 @@ def test_the_readme_s_commands_parse():
     lines = [line.strip() for line in readme.read_text().splitlines() if line.startswith("    zfnumpy ")]
     assert len(lines) >= 7
     for line in lines:
-        parser().parse_args(shlex.split(line)[1:])
+        parser().parse_args(shlex.split(line, comments=True)[1:])
     inline = re.findall(r"`(zfnumpy [^`]+)`", readme.read_text())
     assert inline
     for line in inline:
