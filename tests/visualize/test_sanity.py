@@ -104,6 +104,8 @@ def test_the_seed_decides_alone():
     for name in nets[0].params:
         assert (nets[0].params[name] == nets[1].params[name]).all()
         assert name.endswith("bias") or not np.allclose(nets[0].params[name], nets[2].params[name])
+    randomize(nets[2], LAYERS, seed=1, draw=1)
+    assert not np.allclose(nets[0].params["fc3.weight"], nets[2].params["fc3.weight"])
     same = [randomization_test(network(), pictures(), seed=4) for _ in range(2)]
     assert (same[0].correlation == same[1].correlation).all()
     assert (same[0].maps == same[1].maps).all()
