@@ -112,7 +112,7 @@ def randomization_sheet(found, picture, title=None, side=128):
         high = np.where(high > 0, high, maps.max(axis=(-2, -1)))
         cells = [_sized(heat(each, 0, top if top > 0 else 1), side) for each, top in zip(maps, high)]
         notes = ["", *(f"{value:.2f}" for value in found.correlation[m, :, found.shown])]
-        row = [label(_sized(picture, side), method, found.verdict(method), 18),
+        row = [label(_sized(picture, side), f"{method}: {found.verdict(method)}", height=18, size=10),
                *(label(cell, note, height=18) for cell, note in zip(cells, notes))]
         if not m:
             row = [label(cell, name, height=18) for cell, name in zip(row, ["", "trained", *found.layers])]
