@@ -16,8 +16,11 @@ BARS = {"passes": ("#c3d9ec", None), "partly": ("#f6e3cf", None), "fails": ("#f1
 
 
 def save_truth_table(path, table):
-    """Draw a visualize.TruthTable as PNG: a row a method, a bar from 0 to 1 behind every number, chance as a line."""
-    columns, rows = list(table.values), len(table.methods)
+    """Draw a visualize.TruthTable as PNG: a row a method, a bar behind every number, chance as a line.
+
+    Columns of which nothing is known are left out.
+    """
+    columns, rows = [name for name, each in table.values.items() if np.isfinite(each).any()], len(table.methods)
     figure = figure_of(3.2 + 1.6 * len(columns), 1.25 + 0.36 * rows)
     grid = figure.subplots(1, len(columns), sharey=True)
     for axes, column in zip(grid, columns):
@@ -76,7 +79,7 @@ def save_randomization(path, found):
 
 def save_perturbation(path, curves):
     """Draw deletion and insertion curves {method: (deletion, insertion)}, a line a method, as PNG."""
-    figure = figure_of(13, 5.2)
+    figure = figure_of(13, 6.2)
     panels = figure.subplots(1, 2, sharey=True)
     texts = ("deleted, most relevant first: lower is better", "inserted, most relevant first: higher is better")
     for place, (axes, text) in enumerate(zip(panels, texts)):
@@ -89,7 +92,7 @@ def save_perturbation(path, curves):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, handlelength=4, fontsize=8.5, title="mean area under the curve", title_fontsize=8.5,
-                    loc="upper right" if not place else "lower right", ncols=2)
+                    loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
     panels[0].set_ylabel("probability of the class")
     pair = next(iter(curves.values()))
     figure.suptitle(f"{_pictures(len(pair[0].labels))}: mean. Deleted pixels take the {pair[0].fill}, inserted ones come "
@@ -97,7 +100,7 @@ def save_perturbation(path, curves):
     save_figure(figure, path)
 
 
-def randomization_sheet(found, picture, title=None, side=112):
+def randomization_sheet(found, picture, title=None, side=128):
     """Draw one picture's maps while the network forgets, uint8 (H, W, 3): a row a method, a column a step from the top down.
 
     picture (H, W, 3) uint8, which stands at the left. Each map is scaled by itself, from zero to its 99.5th percentile.
@@ -109,7 +112,7 @@ def randomization_sheet(found, picture, title=None, side=112):
         high = np.where(high > 0, high, maps.max(axis=(-2, -1)))
         cells = [_sized(heat(each, 0, top if top > 0 else 1), side) for each, top in zip(maps, high)]
         notes = ["", *(f"{value:.2f}" for value in found.correlation[m, :, found.shown])]
-        row = [label(_sized(picture, side), method, found.verdict(method), 18),
+        row = [label(_sized(picture, side), f"{method}: {found.verdict(method)}", height=18, size=10),
                *(label(cell, note, height=18) for cell, note in zip(cells, notes))]
         if not m:
             row = [label(cell, name, height=18) for cell, name in zip(row, ["", "trained", *found.layers])]
