@@ -49,7 +49,7 @@ def test_a_figure_an_image(folder, see):
     assert names == sorted(f"occlusion_{name}.{kind}" for name in ("a", "a_2", "grey") for kind in ("json", "npz", "png"))
     lines = out.splitlines()
     assert len(lines) == 4
-    assert re.fullmatch(r".*a\.png: (blue|green|red) \d+\.\d%; least, \d+\.\d%, with the square around row \d+, column \d+",
+    assert re.fullmatch(r".*a\.png: (blue|green|red) \d+\.\d\d%; least, \d+\.\d\d%, with the square around row \d+, column \d+",
                         lines[0])
     assert lines[-1].endswith("occlusion_*.png, .npz and .json, 3 each")
     x = NET.prepare([np.asarray(Image.open(folder / "a.png"))])

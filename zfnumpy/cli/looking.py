@@ -16,6 +16,7 @@ from .common import (
     add_data,
     add_network,
     bar,
+    checkpoint_path,
     class_names,
     convolutions,
     open_network,
@@ -108,7 +109,7 @@ def info(args):
     if not args.checkpoint:
         return _versions(args)
     path = Path(args.checkpoint)
-    found = checkpoint.read(path / LAST if path.is_dir() else path)
+    found = checkpoint.read(path / LAST if path.is_dir() else checkpoint_path(args.checkpoint))
     net = checkpoint.rebuild(found, get_ops("numpy"))
     print(net)
     p = net.preprocessing

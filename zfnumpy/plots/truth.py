@@ -112,14 +112,15 @@ def randomization_sheet(found, picture, title=None, side=128):
         high = np.where(high > 0, high, maps.max(axis=(-2, -1)))
         cells = [_sized(heat(each, 0, top if top > 0 else 1), side) for each, top in zip(maps, high)]
         notes = ["", *(f"{value:.2f}" for value in found.correlation[m, :, found.shown])]
-        row = [label(_sized(picture, side), f"{method}: {found.verdict(method)}", height=18, size=10),
+        row = [label(_sized(picture, side), f"{method} {found.verdict(method)}", height=18, size=10),
                *(label(cell, note, height=18) for cell, note in zip(cells, notes))]
         if not m:
             row = [label(cell, name, height=18) for cell, name in zip(row, ["", "trained", *found.layers])]
         lines.append(tile(np.stack(row), len(row), 6, PAPER))
     where = "from the scores down to each layer" if found.cascading else "in each layer alone"
     return heading(np.concatenate(lines),
-                   title or f"weights random {where}; above each map its rank correlation with the trained network's")
+                   title or f"weights random {where}; above each map its rank correlation with the trained network's; "
+                   "the verdict is on all pictures")
 
 
 def style(index):

@@ -81,7 +81,7 @@ def see_cam(args):
                           "iou": overlap})
         rows.append((_title(picture, names), net.preprocessing.pixels(net.ops.to_numpy(x))[0], truth, tiles))
     for each in about:
-        place = f"box {', '.join(map(str, each['box']))}" if each["box"].any() else "no place speaks for it"
+        place = "box x {0}–{2}, y {1}–{3}".format(*each["box"]) if each["box"].any() else "no place speaks for it"
         print(f"{each['picture']}: {each['class']} {each['probability']:.1%}, {place}"
               + ("" if each["iou"] is None else f", IoU {each['iou']:.2f} with the true one"))
     true = ", white: the true one" if any(truth is not None for _, _, truth, _ in rows) else ""
@@ -162,7 +162,7 @@ def _examples(net, part, found, path):
             rows.append((names[label] + taken, net.preprocessing.pixels(net.ops.to_numpy(x))[0], found.truth[n], maps))
     plots.save_picture(path, plots.class_map_sheet(
         rows, f"boxes of {net.name} by {', '.join(found.methods)} (orange) and true ones (white): "
-              f"{min(EXAMPLES, int(right.sum()))} that are right by {found.methods[0]}, then others"))
+              f"right by {found.methods[0]} in the first {min(EXAMPLES, int(right.sum()))} of {len(rows)}"))
 
 
 def _spaced(rows, count):

@@ -59,9 +59,11 @@ def see_neighbours(args):
     path = out / f"neighbours_{found.layer}.png"
     plots.save_picture(path, plots.neighbours_sheet(result, lambda i: found.pictures[place[int(i)]], part.classes))
     k = result.found.shape[1]
+    most = np.minimum(np.bincount(labels)[labels] - 1, k).mean() / max(1, k)
     print(f"of a picture's {k} nearest neighbours, over {result.counted} pictures, are of its class:\n"
           f"  {result.share:6.1%} in {found.layer} ({found.values.shape[1]} features)\n"
-          f"  {result.share_pixels:6.1%} in pixels\n  {result.chance:6.1%} by chance")
+          f"  {result.share_pixels:6.1%} in pixels\n  {result.chance:6.1%} by chance"
+          + (f"\n  {most:6.1%} at most, where classes have so few pictures" if most < 1 else ""))
     print(f"wrote {path}")
     return 0
 

@@ -89,7 +89,7 @@ class _Others:
 def _summary(found):
     row, column = found.worst()
     but = "" if found.label == found.label0 else f" (likeliest: {found.name_of(found.label0)})"
-    return (f"{found.name_of(found.label)} {found.probability0:.1%}{but}; least, {found.probability.min():.1%}, with the "
+    return (f"{found.name_of(found.label)} {found.probability0:.2%}{but}; least, {found.probability.min():.2%}, with the "
             f"square around row {row:.0f}, column {column:.0f}")
 
 
