@@ -49,8 +49,8 @@ def test_a_figure_an_image(folder, see):
     assert names == sorted(f"occlusion_{name}.{kind}" for name in ("a", "a_2", "grey") for kind in ("json", "npz", "png"))
     lines = out.splitlines()
     assert len(lines) == 4
-    assert re.fullmatch(r".*a\.png: (blue|green|red) \d+\.\d\d%; least, \d+\.\d\d%, with the square around row \d+, column \d+",
-                        lines[0])
+    assert re.fullmatch(r".*a\.png: (blue|green|red) \d+\.\d\d%; least, \d+\.\d\d%, "
+                        r"with the square around row \d+, column \d+", lines[0])
     assert lines[-1].endswith("occlusion_*.png, .npz and .json, 3 each")
     x = NET.prepare([np.asarray(Image.open(folder / "a.png"))])
     found = occlude(NET, x, 16, 20)
@@ -58,7 +58,7 @@ def test_a_figure_an_image(folder, see):
         np.testing.assert_allclose(kept["probability"], found.probability, atol=1e-6)
         assert len(kept["projections"]) == 3                              # the two others that were named, beside its own
     row, column = found.worst()
-    assert f"least, {found.probability.min():.1%}, with the square around row {row:.0f}, column {column:.0f}" in lines[0]
+    assert f"least, {found.probability.min():.2%}, with the square around row {row:.0f}, column {column:.0f}" in lines[0]
 
 
 def test_what_is_asked_for(folder, see):
