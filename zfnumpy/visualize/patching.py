@@ -55,8 +55,9 @@ def _occluded(net, x, fill, squares):
 def _activity(net, y, chosen):
     """Return the sum of one map or feature of a node's output, an array or Patches, for every version: (P,)."""
     if isinstance(y, Patches):
-        whole = net.ops.to_numpy(y.base[0, chosen]).sum(dtype=np.float64)
-        return whole + net.ops.to_numpy(y.gained()[:, chosen])
+        base, values = (each[:, chosen:chosen + 1] for each in (y.base, y.values))
+        gained = Patches(y.ops, base, values, y.at).gained()[:, 0]
+        return net.ops.to_numpy(base).sum(dtype=np.float64) + net.ops.to_numpy(gained)
     y = net.ops.to_numpy(y[:, chosen])
     return y.reshape(len(y), -1).sum(axis=1, dtype=np.float64)
 
