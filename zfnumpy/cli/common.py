@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from .. import checkpoint, data, models
 from ..errors import CheckpointError, DataError, NodeError
-from ..evaluate import class_places
+from ..evaluate import class_places, matched
 from ..layers import Conv2d
 from ..ops import get_ops
 from ..train import BEST, LAST
@@ -106,6 +106,17 @@ def open_part(args):
         raise DataError(f"{args.data} has no training part: its labels.tsv lists pictures to validate on; "
                         "leave out --train-set")
     return part
+
+
+def labelled_as(net, part):
+    """Return a data set's pictures labelled as the network's classes: by name, where it has no names by number.
+
+    As it is where its classes are the network's, or where neither names nor numbers tell: then by their order.
+    """
+    names, named = class_names(net), net.classes is not None
+    if list(part.classes) == names or not (named or getattr(part, "class_numbers", None) is not None):
+        return part
+    return matched(part, names, named)
 
 
 def _split_as_in_training(args, about):

@@ -22,8 +22,8 @@ class LabelledFolder(ImageFiles):
 
     `classes` are those of the table, by number where it gives one, else in order of appearance: by name, else wnid, else
     "class 7". `class_numbers` (len(classes),) holds their numbers, or is None. Pictures that are listed but missing, or
-    without a picture's suffix, stand in `skipped`. DataError, with file and line, for a table that cannot be read, a file that
-    stands there twice and a number that has two names.
+    without a picture's suffix, stand in `skipped`. DataError, with file and line, for a table that cannot be read, a file
+    that stands there twice and a number that has two names.
     """
 
     _rows = ("labels", "paths")

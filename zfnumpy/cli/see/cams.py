@@ -6,7 +6,6 @@ import numpy as np
 
 from ... import plots
 from ...errors import NodeError
-from ...evaluate import matched
 from ...loss import softmax
 from ...paths import save_result, writable_folder
 from ...visualize import cam, class_maps, gradcam, has_cam, iou, largest_box, localization
@@ -18,6 +17,7 @@ from ..common import (
     bar,
     class_names,
     class_of,
+    labelled_as,
     open_data,
     open_network,
     open_part,
@@ -111,11 +111,9 @@ def _true_box(net, part, picture):
 
 def see_localize(args):
     net, part = open_network(args), open_part(args)
-    names = class_names(net)
 
     def measure(part, thresholds, text):
-        if list(part.classes) != names:
-            part = matched(part, names)
+        part = labelled_as(net, part)
         methods = args.methods.split(",") if args.methods else None
         return part, localization(net, part, methods, thresholds, args.batch_size, bar(None, text))
 
