@@ -142,6 +142,14 @@ def test_blank_pictures_keep_their_probability(kind):
     np.testing.assert_allclose(found.probabilities, net.probabilities(x)[0, 1])
 
 
+@pytest.mark.parametrize("kind", [deletion, insertion])
+def test_no_pictures(kind):
+    net = convolutional()
+    found = kind(net, np.zeros((0, *net.input_shape), net.dtype), np.zeros((0, *net.input_shape[1:])), steps=3)
+    assert found.probabilities.shape == (0, 4)
+    assert found.area().shape == (0,)
+
+
 def test_a_picture_of_one_pixel():
     net = first_pixel(1)
     found = deletion(net, np.ones((1, 3, 1, 1)), np.ones((1, 1, 1)), 0)
