@@ -31,10 +31,8 @@ def _one(net, book, number, shown, layers):
         targets.append((layer, index, f"{layer}, map {index}"))
     rows, arrays = [], {"picture": shown.pixels}
     for layer, index, text in targets:
-        found = {rule: net.ops.to_numpy(r)[0] for rule, r in
+        found = {rule: net.preprocessing.in_rgb(net.ops.to_numpy(r))[0] for rule, r in
                  by_rules(net, shown.x, layer, (index,), RULES, tape).items()}
-        if net.preprocessing.order == "BGR":
-            found = {rule: r[::-1] for rule, r in found.items()}
         saliency = magnitude(found["gradient"][None])[0]
         cells = {rule: sprites.projected(found[rule], 224) for rule in RULES}
         cells["saliency"] = sprites.shown(grey_of(saliency), 224, pixelated=len(saliency) < 128)

@@ -14,5 +14,4 @@ def colour_filters(net, layer=None):
     if weight is None or weight.ndim != 4 or weight.shape[1] != 3:
         raise NodeError(f"{name} has no filters over three colours; {first} has")
     weight = net.ops.to_numpy(weight)
-    bgr = net.preprocessing is not None and net.preprocessing.order == "BGR"
-    return weight[:, ::-1] if bgr else weight
+    return weight if net.preprocessing is None else net.preprocessing.in_rgb(weight)

@@ -22,7 +22,7 @@ from ..common import (
     unit_of,
     whole,
 )
-from ..pictures import in_rgb, predicted, projection_row, unit_text
+from ..pictures import predicted, projection_row, unit_text
 
 SIDE_BY_SIDE = ("gradient", "guided", "deconvnet")         # from the plainest to the most selective
 
@@ -87,7 +87,7 @@ def see_rules(args):
         if not inside:
             row.append((f"saliency · {text}", plots.faint(magnitude(found["gradient"]))[0]))
         rows.append(row)
-        kept.append({rule: in_rgb(net, r)[0] for rule, r in found.items()})
+        kept.append({rule: net.preprocessing.in_rgb(r)[0] for rule, r in found.items()})
         told.append({"picture": picture.name, "predicted": predicted(net, scores), "shown": text,
                      "unit": [int(np.ravel(part)[0]) for part in chosen]})
     title = f"what makes {layer} fire" if inside else "what speaks for the class"
