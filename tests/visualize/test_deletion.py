@@ -166,6 +166,9 @@ def test_the_blur_grows_with_the_picture_and_inputs_stay():
     grey = filled(net, x, "grey")
     assert grey.shape == x.shape
     np.testing.assert_allclose(grey[0, :, 5, 9], np.array((28, 18, 8)) / 128, rtol=1e-6)
+    net.preprocessing = Preprocessing(48, 48, np.full((3, 48, 48), 110, np.float32), 1 / 128)
+    with pytest.raises(DataError, match="the mean image is of 48×48 pixels: images of 48×60 have none"):
+        filled(net, x, "grey")                                       # it was the mean image's corner pixel
 
 
 def test_wishes_that_cannot_be_granted():

@@ -1,12 +1,12 @@
 """The first layer's filters."""
 
 from ..errors import NodeError
-from ..layers import Conv2d
+from ..graph import convolutions
 
 
 def colour_filters(net, layer=None):
     """Return the filters of a convolution that sees colours (default: the first), in RGB: (F, 3, KH, KW), NumPy."""
-    first = next((name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)), None)
+    first = next(iter(convolutions(net)), None)
     if first is None:
         raise NodeError(f"{net.name} has no convolution, and so no filters to show")
     name = net.node(layer or first).name
