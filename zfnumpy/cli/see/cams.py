@@ -9,6 +9,7 @@ from ...errors import NodeError
 from ...loss import softmax
 from ...paths import save_result, writable_folder
 from ...visualize import cam, class_maps, gradcam, has_cam, iou, largest_box, localization
+from ...visualize.boxes import RIGHT
 from ...visualize.localize import METHODS
 from ..common import (
     add_data,
@@ -149,7 +150,7 @@ def table(found):
 def _examples(net, part, found, path):
     """Write a sheet of pictures whose box by the first method is right, and of others, evenly spaced in the data set."""
     names, overlaps, rows = class_names(net), [found.overlap(m) for m in found.methods], []
-    right = overlaps[0] > 0.5
+    right = overlaps[0] > RIGHT
     for which in (right, ~right):
         for n in _spaced(np.flatnonzero(which), EXAMPLES):
             i, label = int(found.indices[n]), int(found.labels[n])
