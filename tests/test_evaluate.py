@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from zfnumpy.data import ImageArray, Loader, Preprocessing
+from zfnumpy.data import ImageArray, Loader, Preprocessing, sketches
 from zfnumpy.errors import DataError
 from zfnumpy.evaluate import Evaluation, class_places, evaluate, matched, predict, ranks
 from zfnumpy.layers import Conv2d, Dropout, Flatten, GlobalAvgPool, Linear, MaxPool2d, ReLU
@@ -280,7 +280,7 @@ class Numbered(ImageArray):
 
     def __init__(self, classes, numbers):
         super().__init__(IMAGES, np.arange(23) % len(classes), classes)
-        self.numbers = np.array(numbers)
+        self.class_numbers = np.array(numbers)
 
 
 def test_of_two_classes_of_one_name_the_number_decides():
@@ -291,6 +291,14 @@ def test_of_two_classes_of_one_name_the_number_decides():
     assert class_places(Numbered(["crane", "ant"], [0, 2]), names).tolist() == [1, 0]
     assert class_places(ImageArray(IMAGES, LABELS % 2, ["crane", "ant"]), names).tolist() == [1, 0]
     assert matched(Numbered(["crane", "owl"], [3, 2]), names).labels[:2].tolist() == [3, 2]
+
+
+def test_the_numbers_of_sketches_are_those_of_pictures():
+    """And not of classes: a subset whose numbers are out of order was taken for a table of classes."""
+    drawn = sketches.load(12, seed=1).subset([11, 3, 0, 7])
+    assert class_places(drawn, drawn.classes).tolist() == list(range(10))
+    assert class_places(drawn, drawn.classes[::-1]).tolist() == list(range(10))[::-1]
+    assert class_places(drawn, [f"class {k}" for k in range(10)], named=False).tolist() == [-1] * 10
 
 
 def test_a_network_that_names_no_classes_goes_by_number():

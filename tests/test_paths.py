@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and folders that cannot be written to."""
 
+import csv
 import errno
 import json
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from zfnumpy.errors import ZFNumpyError
-from zfnumpy.paths import cache_folder, free_bytes, save_result, writable_folder, written_whole
+from zfnumpy.paths import cache_folder, free_bytes, save_result, save_rows, writable_folder, written_whole
 
 
 def test_a_file_appears_when_its_block_ends(tmp_path):
@@ -137,3 +138,12 @@ def test_a_result_is_its_arrays_and_what_is_told_of_them(tmp_path):
     with pytest.raises(TypeError, match="JSON holds no set"):
         save_result(tmp_path, "found", {}, {"a": set()})
     assert json.loads((tmp_path / "new" / "found.json").read_text(encoding="utf-8"))["count"] == 3
+
+
+def test_names_that_are_no_text_come_back_from_json_and_csv(tmp_path):
+    name = "caf\udce9 ☕"
+    _, path = save_result(tmp_path, "found", {"a": np.zeros(2)}, {"picture": name})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"picture": name}
+    save_rows(tmp_path / "rows.csv", [{"class": name, "hits": 1.5}, {"class": "b", "hits": None}])
+    with open(tmp_path / "rows.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        assert list(csv.DictReader(file)) == [{"class": name, "hits": "1.5"}, {"class": "b", "hits": ""}]

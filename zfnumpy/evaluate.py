@@ -88,7 +88,7 @@ def matched(dataset, classes, named=True):
     """Return the images of a data set whose class is among the network's `classes`, labelled as in them.
 
     A class is found by its name; where a list of ImageNet's classes names two alike ("crane"), by its number too, if the
-    data set has `numbers`. Without names of the network's own (`named` False) its number is all there is.
+    data set has `class_numbers`. Without names of the network's own (`named` False) its number is all there is.
     """
     places = class_places(dataset, classes, named)
     labels = places[dataset.labels]
@@ -100,7 +100,7 @@ def matched(dataset, classes, named=True):
 
 def class_places(dataset, classes, named=True):
     """Return where each class of a data set stands among a network's `classes`, -1 for one that does not; see `matched`."""
-    numbers = getattr(dataset, "numbers", None)
+    numbers = getattr(dataset, "class_numbers", None)
     if not named:
         if numbers is not None and max(numbers) >= len(classes):
             raise DataError(f"the data numbers classes up to {max(numbers)}, the network tells {len(classes)} apart and "

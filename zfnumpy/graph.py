@@ -77,6 +77,16 @@ def named_nodes(nodes):
     return found
 
 
+def class_names(net):
+    """Return the network's class names, or "class 0", … where it has none."""
+    return list(net.classes) if net.classes is not None else [f"class {k}" for k in range(net.shapes[net.output][0])]
+
+
+def convolutions(net):
+    """Return the names of the network's convolutions, from the image up."""
+    return [name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)]
+
+
 def last_maps(net):
     """Return the last node of a network that makes maps (C, H, W) of its own, before a pool or an average shrinks them.
 

@@ -1,6 +1,7 @@
 """Where files go: the user's cache folder, and files that are either written whole or not at all."""
 
 import contextlib
+import csv
 import json
 import os
 import shutil
@@ -60,6 +61,14 @@ def writable_folder(path):
     return path
 
 
+def save_rows(path, rows):
+    """Write dicts of the same keys as a CSV table; class names may be those of folders, whose bytes need not be text."""
+    with written_whole(path) as beside, open(beside, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def save_result(folder, name, arrays, about):
     """Write a result into `folder`: its arrays as <name>.npz, all that JSON can hold of `about` as <name>.json.
 
@@ -69,7 +78,8 @@ def save_result(folder, name, arrays, about):
     with written_whole(folder / f"{name}.npz") as path:
         np.savez_compressed(path, **{key: value for key, value in arrays.items() if value is not None})
     with written_whole(folder / f"{name}.json") as path:
-        path.write_text(json.dumps(about, indent=1, ensure_ascii=False, default=_plain), encoding="utf-8")
+        text = json.dumps(about, indent=1, ensure_ascii=False, default=_plain)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")       # a file's name need not be text: \udce9
     return folder / f"{name}.npz", folder / f"{name}.json"
 
 

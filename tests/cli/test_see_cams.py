@@ -103,6 +103,16 @@ def test_see_localize(run, tmp_path):
     assert "saliency" not in out
 
 
+def test_see_localize_without_class_names_takes_them_in_order(run):
+    """As evaluate does: a network that names no classes was told that the data's are not among its own."""
+    net = zf.models.sketches_gap(zf.get_ops("numpy"))
+    net.classes = None
+    checkpoint.save("unnamed.safetensors", net)
+    named, unnamed = (run("see", "localize", name, *DATA, "--methods", "cam").splitlines()[:3]
+                      for name in ("sketches_gap", "unnamed.safetensors"))
+    assert named == unnamed
+
+
 def test_see_localize_refuses(run, tmp_path):
     run("see", "localize", "sketches_gap", *DATA, "--methods", "lime", code=2, err="no way to localize named 'lime'")
     for name in zf.models.sketches_gap(zf.get_ops("numpy")).classes[:2]:

@@ -93,9 +93,10 @@ def test_on_files(capsys, net_file):
     rng = np.random.default_rng(0)
     for k in range(2):
         Image.fromarray(rng.integers(0, 255, (80, 70, 3), np.uint8)).save(f"{k}.png")
-    code, out, err = run(capsys, net_file, "0.png", "1.png", "--layers", "fc2", "--independent", "--steps", "2",
-                         "--methods", "guided,centre", "--fill", "blur")
-    assert (code, err) == (0, "")
+    Path("no_picture.png").write_text("")
+    code, out, err = run(capsys, net_file, "0.png", "1.png", "no_picture.png", "--layers", "fc2", "--independent",
+                         "--steps", "2", "--methods", "guided,centre", "--fill", "blur")
+    assert (code, err) == (2, "")                                     # as of every command that passed over a file
     assert out.splitlines()[0] == "2 pictures"                       # whose class nobody said
     about = json.loads(Path("randomization.json").read_text())
     assert (about["layers"], about["cascading"]) == (["fc2"], False)

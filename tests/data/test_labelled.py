@@ -40,7 +40,7 @@ def test_a_full_table(folder):
     """Classes in the order of their numbers, two of one name kept apart; pictures in the order of the table."""
     part = listed(folder, FULL)
     assert part.classes == ["crane", "crane", "owl"]
-    assert part.numbers.tolist() == [3, 5, 7]
+    assert part.class_numbers.tolist() == [3, 5, 7]
     assert part.labels.tolist() == [2, 0, 1, 2]
     assert part.labels.dtype == np.int64
     assert levels(part) == [160, 10, 110, 60]
@@ -62,7 +62,7 @@ def test_a_full_table(folder):
 def test_the_columns_there_may_be(folder, text, classes, numbers, labels):
     part = listed(folder, text, encoding="utf-8")
     assert part.classes == classes
-    assert (part.numbers if numbers is None else part.numbers.tolist()) == numbers
+    assert (part.class_numbers if numbers is None else part.class_numbers.tolist()) == numbers
     assert part.labels.tolist() == labels
     assert levels(part) == [10, 160][:len(labels)]
 
@@ -133,6 +133,6 @@ def test_the_photographs(real_data):
     with open(real_data / "imagenet-photos-250" / "labels.tsv", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert len(part) == len(part.classes) == 250
-    assert part.numbers[part.labels].tolist() == [int(row["imagenet_index"]) for row in rows]
+    assert part.class_numbers[part.labels].tolist() == [int(row["imagenet_index"]) for row in rows]
     assert [part.classes[label] for label in part.labels] == [row["name"] for row in rows]
     np.testing.assert_array_equal(part.image(7), load_image(real_data / "imagenet-photos-250" / rows[7]["file"]))

@@ -119,6 +119,12 @@ def test_pixels_are_the_way_back(order, mean_of, scale):
     np.testing.assert_array_equal(shown, pictures[:, 1:9, 3:11])
 
 
+def test_channels_come_back_as_rgb():
+    r = np.arange(24).reshape(2, 3, 2, 2)
+    assert (Preprocessing(8, 8, COLOUR, order="BGR").in_rgb(r) == r[:, [2, 1, 0]]).all()
+    assert Preprocessing(8, 8, COLOUR).in_rgb(r) is r
+
+
 def test_pixels_clip_and_refuse():
     prepare = Preprocessing(8, 6, mean_noise(8))
     assert prepare.pixels(np.full((1, 3, 6, 6), 1e9)).min() == 255

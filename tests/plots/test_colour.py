@@ -36,3 +36,11 @@ def test_an_overlay_shows_the_picture_below_in_grey():
 def test_grey_maps_are_scaled_one_by_one_and_a_silent_one_is_black():
     maps = np.array([[[0, 2.0], [-1, 4]], [[0, 0], [0, 0]]])
     assert plots.grey(maps)[..., 0].tolist() == [[[0, 128], [0, 255]], [[0, 0], [0, 0]]]
+
+
+def test_maps_are_drawn_up_to_their_brightest_pixels_but_the_hottest():
+    maps = np.zeros((3, 20, 20))
+    maps[0] = np.arange(400).reshape(20, 20)
+    maps[1, 3, 4] = 7                                                # fewer than one pixel of two hundred
+    np.testing.assert_allclose(plots.brightest(maps), [np.percentile(maps[0], 99.5), 7, 0])
+    assert (plots.faint(maps)[1:].max(axis=(1, 2, 3)) == [255, 0]).all()

@@ -50,6 +50,11 @@ def test_a_scatter_opens_and_shows_every_class(tmp_path):
     for colour in CLASS_COLOURS:
         assert (np.abs(shown.astype(int) - rgb(colour)).max(axis=-1) < 60).sum() > 30
     plots.save_scatter(tmp_path / "one.png", np.zeros((1, 2)), [3], names, "one point")
+    plots.save_scatter(tmp_path / "two.png", points, np.where(labels < 9, 3, 10), names, "the colours of thumbnails_sheet")
+    with Image.open(tmp_path / "two.png") as picture:
+        shown = np.asarray(picture.convert("RGB"))
+    for colour in CLASS_COLOURS[:2]:
+        assert (np.abs(shown.astype(int) - rgb(colour)).max(axis=-1) < 60).sum() > 30
 
 
 def test_classes_differ_in_colour_or_marker():

@@ -295,6 +295,13 @@ def test_any_class_name_can_be_drawn(tmp_path, names):
     assert opened(tmp_path / "confusion.png").shape == (510, 620, 3)
 
 
+@pytest.mark.parametrize("name", ["two\nlines\r.png", "caf\udce9", "nul\0", "narrow\u202fspace"], ids=ascii)
+def test_any_name_can_stand_over_a_picture(name):
+    sheet = np.zeros((20, 300, 3), np.uint8)
+    assert plots.label(sheet, name, name).shape == (36, 300, 3)
+    assert plots.heading(sheet, name).shape == (56, 300, 3)
+
+
 def test_a_class_without_images_is_no_division_by_zero(tmp_path):
     plots.save_confusion(tmp_path / "confusion.png", Evaluation(["a", "b"], np.array([[0, 0], [1, 2]]), 1.0, 0.5))
 

@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from zfnumpy.errors import ShapeError
 from zfnumpy.visualize import best_centred_box, components, iou, largest_box
+from zfnumpy.visualize.boxes import box_around, largest_part
 
 SIDES = st.integers(1, 9)
 MASKS = hnp.arrays(bool, st.tuples(SIDES, SIDES))
@@ -142,3 +143,12 @@ def test_best_centred_boxes_that_are_plain():
     assert best_centred_box(np.tile([100, 50, 156, 174], (3, 1)), (224, 256)).shape == (4,)
     with pytest.raises(ShapeError, match="there is no box to find the best centred one for"):
         best_centred_box(np.full((2, 4), np.nan), (10, 10))
+
+
+def test_the_largest_part_of_a_mask_and_the_box_around_it():
+    mask = np.zeros((4, 6), bool)
+    assert (box_around(mask).tolist(), largest_part(mask).any()) == ([0, 0, 0, 0], False)
+    mask[0, 0] = mask[2, 3] = mask[3, 4] = True                       # the last two touch at a corner
+    assert largest_part(mask).nonzero()[0].tolist() == [2, 3]
+    assert box_around(mask).tolist() == [0, 0, 5, 4]
+    assert box_around(largest_part(mask)).tolist() == [3, 2, 5, 4]

@@ -142,6 +142,14 @@ def test_blank_pictures_keep_their_probability(kind):
     np.testing.assert_allclose(found.probabilities, net.probabilities(x)[0, 1])
 
 
+@pytest.mark.parametrize("kind", [deletion, insertion])
+def test_no_pictures(kind):
+    net = convolutional()
+    found = kind(net, np.zeros((0, *net.input_shape), net.dtype), np.zeros((0, *net.input_shape[1:])), steps=3)
+    assert found.probabilities.shape == (0, 4)
+    assert found.area().shape == (0,)
+
+
 def test_a_picture_of_one_pixel():
     net = first_pixel(1)
     found = deletion(net, np.ones((1, 3, 1, 1)), np.ones((1, 1, 1)), 0)
@@ -158,6 +166,9 @@ def test_the_blur_grows_with_the_picture_and_inputs_stay():
     grey = filled(net, x, "grey")
     assert grey.shape == x.shape
     np.testing.assert_allclose(grey[0, :, 5, 9], np.array((28, 18, 8)) / 128, rtol=1e-6)
+    net.preprocessing = Preprocessing(48, 48, np.full((3, 48, 48), 110, np.float32), 1 / 128)
+    with pytest.raises(DataError, match="the mean image is of 48×48 pixels: images of 48×60 have none"):
+        filled(net, x, "grey")                                       # it was the mean image's corner pixel
 
 
 def test_wishes_that_cannot_be_granted():

@@ -132,6 +132,15 @@ def test_occlusion_is_the_fall_of_the_score():
     assert (METHODS["occlusion"](net, x) == METHODS["occlusion"](net, x, net.scores(x).argmax(axis=1))).all()
 
 
+def test_occlusion_needs_no_maps():
+    net = Network([("flatten", Flatten()), ("fc1", Linear(4)), ("relu1", ReLU()), ("fc2", Linear(3))], (3, 10, 8), NUMPY,
+                  seed=1, dtype="float64")
+    x = pictures(1)
+    found = relevance_maps(net, x, chosen(["occlusion"]), 2)[0]["occlusion"]
+    drop = occlude(net, x, 1, 1, label=2, layer="fc1").relevance("score")          # the square is 8/7 pixels, so one wide
+    np.testing.assert_allclose(found[0], np.maximum(drop, 0), atol=1e-12)
+
+
 def test_cam_is_left_out_where_there_is_no_average():
     maps, notes = relevance_maps(network(), pictures())
     assert set(maps) == set(METHODS) - {"cam"}

@@ -82,6 +82,11 @@ def test_smoothgrad_where_there_is_nothing_to_smooth():
         np.testing.assert_allclose(saliency(net, x, 0, noise=0.5), saliency(net, x, 0), rtol=1e-12)
 
 
+def test_noise_of_numpy_s_own_float_keeps_the_dtype():
+    net, x = models.tiny_vgg(ops=NUMPY), np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+    np.testing.assert_array_equal(saliency(net, x, noise=np.float64(0.1), samples=2), saliency(net, x, noise=0.1, samples=2))
+
+
 @pytest.mark.parametrize(("how", "error", "message"), [
     ({"label": 2}, NodeError, "there is no class 2: network tells 2 apart, 0 to 1"),
     ({"label": [0, 1]}, NodeError, "1 ints for 1 images"),

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from .. import checkpoint, data, models
+from .. import checkpoint, data, graph, models
 from ..errors import CheckpointError, DataError, NodeError
-from ..evaluate import class_places
-from ..layers import Conv2d
+from ..evaluate import class_places, matched
+from ..graph import class_names
 from ..ops import get_ops
 from ..train import BEST, LAST
 
@@ -108,6 +108,17 @@ def open_part(args):
     return part
 
 
+def labelled_as(net, part):
+    """Return a data set's pictures labelled as the network's classes: by name, where it has no names by number.
+
+    As it is where its classes are the network's, or where neither names nor numbers tell: then by their order.
+    """
+    names, named = class_names(net), net.classes is not None
+    if list(part.classes) == names or not (named or getattr(part, "class_numbers", None) is not None):
+        return part
+    return matched(part, names, named)
+
+
 def _split_as_in_training(args, about):
     """Fill in how a plain folder is split, so that no image trained on counts as a new one."""
     for name, otherwise in (("val_fraction", 0.1), ("seed", 0)):
@@ -151,14 +162,9 @@ def open_pictures(args, net, count=None):
     _split_as_in_training(args, {})
     part = open_data(args.data, args.val_fraction, args.seed)[1]
     places = class_places(part, class_names(net), net.classes is not None)
-    try:
-        picked = _some(len(part), count) if args.pick is None else [int(i) for i in args.pick.split(",")]
-    except ValueError:
-        raise DataError(f"--pick takes whole numbers, as 0,5,9; got {args.pick!r}") from None
+    picked = _some(len(part), count) if args.pick is None else picked_of(args, len(part))
     found, skipped = [], []
     for i in picked:
-        if not 0 <= i < len(part):
-            raise DataError(f"--pick {i}: {args.data} has {len(part)} validation pictures, 0 to {len(part) - 1}")
         try:
             label = int(places[part.labels[i]])
             found.append(Picture(part.name(i), part.image(i), label if label >= 0 else None, i))
@@ -167,6 +173,18 @@ def open_pictures(args, net, count=None):
     if not found:
         raise DataError(f"none of {len(skipped)} pictures could be read; the first: {skipped[0][1]}")
     return found, part, skipped
+
+
+def picked_of(args, total):
+    """Return the numbers that --pick names, of pictures of the data counted from 0, of which there are `total`."""
+    try:
+        picked = [int(i) for i in args.pick.split(",")]
+    except ValueError:
+        raise DataError(f"--pick takes whole numbers, as 0,5,9; got {args.pick!r}") from None
+    for i in picked:
+        if not 0 <= i < total:
+            raise DataError(f"--pick {i}: the data has {total} pictures, 0 to {total - 1}")
+    return picked
 
 
 def _some(total, count):
@@ -211,14 +229,9 @@ def read_classes(path, count):
     return names
 
 
-def class_names(net):
-    """Return the network's class names, or "class 0", … where it has none."""
-    return list(net.classes) if net.classes is not None else [f"class {k}" for k in range(net.shapes[net.output][0])]
-
-
 def convolutions(net):
-    """Return the names of the network's convolutions, from the image up."""
-    names = [name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)]
+    """Return the names of the network's convolutions, from the image up; NodeError where it has none."""
+    names = graph.convolutions(net)
     if not names:
         raise NodeError(f"{net.name} has no convolution: name another layer with --layer or --layers; "
                         f"it has {', '.join(net.nodes)}")

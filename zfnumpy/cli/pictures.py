@@ -61,13 +61,8 @@ def projection_row(net, x, scores, text, found):
     x (1, 3, H, W) and scores (1, K) of one pass; each r (1, 3, H, W) of NumPy, in the network's channels.
     """
     row = [(predicted(net, scores), net.preprocessing.pixels(net.ops.to_numpy(x))[0])]
-    return row + [(f"{rule} · {text}" + ("" if r.any() else ": nothing"), plots.signed(in_rgb(net, r))[0])
+    return row + [(f"{rule} · {text}" + ("" if r.any() else ": nothing"), plots.signed(net.preprocessing.in_rgb(r))[0])
                   for rule, r in found.items()]
-
-
-def in_rgb(net, r):
-    """Return reconstructions (N, 3, H, W) with their channels as a picture has them."""
-    return r[:, ::-1] if net.preprocessing.order == "BGR" else r
 
 
 def predicted(net, scores):

@@ -5,11 +5,22 @@ import time
 from pathlib import Path
 
 from .. import checkpoint
-from ..errors import CheckpointError, DataError
+from ..errors import CheckpointError
 from ..report.book import Book
 from ..report.build import build
 from ..report.settings import Settings
-from .common import add_data, add_network, bar, checkpoint_path, convolutions, open_network, open_part, say_skipped, whole
+from .common import (
+    add_data,
+    add_network,
+    bar,
+    checkpoint_path,
+    convolutions,
+    open_network,
+    open_part,
+    picked_of,
+    say_skipped,
+    whole,
+)
 
 
 def add_commands(command):
@@ -37,12 +48,9 @@ def run_report(args):
     layers = args.layers.split(",") if args.layers else convolutions(net)
     for layer in layers:
         net.node(layer)
-    try:
-        picked = None if args.pick is None else tuple(int(i) for i in args.pick.split(","))
-    except ValueError:
-        raise DataError(f"--pick takes whole numbers, as 0,5,9; got {args.pick!r}") from None
     book = Book(args.out, args.figures)
     part = open_part(args)
+    picked = None if args.pick is None else tuple(picked_of(args, len(part)))
     say_skipped(getattr(part, "skipped", []))
     settings = Settings(tuple(dict.fromkeys(layers)), args.maps, args.images, picked, args.count, not args.no_truth,
                         batch=args.batch_size, command=tuple(_command(args)))

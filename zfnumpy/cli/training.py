@@ -13,7 +13,7 @@ import numpy as np
 from .. import checkpoint, data, graph, models, plots
 from ..errors import DataError, OutOfMemory, ZFNumpyError
 from ..estimate import estimate, forget_arrays, largest_batch
-from ..evaluate import evaluate, matched
+from ..evaluate import evaluate
 from ..paths import free_bytes, writable_folder
 from ..train import LAST, Run, Settings, read_run
 from .common import (
@@ -22,7 +22,7 @@ from .common import (
     add_network,
     bar,
     checkpoint_path,
-    class_names,
+    labelled_as,
     network_of,
     open_data,
     open_network,
@@ -270,12 +270,10 @@ def run_evaluate(args):
     net = open_network(args)
     part = open_part(args)
     say_skipped(getattr(part, "skipped", []))
-    names = class_names(net)
-    named = net.classes is not None
-    if list(part.classes) != names and (named or getattr(part, "numbers", None) is not None):
-        part = matched(part, names, named)
-        shared, how = len(np.unique(part.labels)), "name" if named else "number"
-        print(f"{shared} of the network's {len(names)} classes are in the data by {how}: {len(part)} images")
+    given, part = part, labelled_as(net, part)
+    if part is not given:
+        shared, how = len(np.unique(part.labels)), "name" if net.classes is not None else "number"
+        print(f"{shared} of the network's {len(part.classes)} classes are in the data by {how}: {len(part)} images")
     if args.out:
         writable_folder(args.out)
     loader = data.Loader(part, args.batch_size, net.preprocessing, feeder=net.ops.feeder())

@@ -21,9 +21,9 @@ class LabelledFolder(ImageFiles):
     ignored. Without a header the columns are the file and its class. Names that are numbers throughout are numbers.
 
     `classes` are those of the table, by number where it gives one, else in order of appearance: by name, else wnid, else
-    "class 7". `numbers` (len(classes),) holds their numbers, or is None. Pictures that are listed but missing, or without
-    a picture's suffix, stand in `skipped`. DataError, with file and line, for a table that cannot be read, a file that
-    stands there twice and a number that has two names.
+    "class 7". `class_numbers` (len(classes),) holds their numbers, or is None. Pictures that are listed but missing, or
+    without a picture's suffix, stand in `skipped`. DataError, with file and line, for a table that cannot be read, a file
+    that stands there twice and a number that has two names.
     """
 
     _rows = ("labels", "paths")
@@ -39,7 +39,7 @@ class LabelledFolder(ImageFiles):
                 raise DataError(f"{table}, line {line}: class {number} is {name!r} here and {names[key]!r} before")
         keys = sorted(names) if numbered else list(names)
         self.classes = [names[key] if names[key] is not None else f"class {key}" for key in keys]
-        self.numbers = np.array(keys, np.int64) if numbered else None
+        self.class_numbers = np.array(keys, np.int64) if numbered else None
         place = {key: k for k, key in enumerate(keys)}
         self.paths, self.skipped, labels = [], [], []
         for _, file, number, name in rows:

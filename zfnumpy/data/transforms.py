@@ -141,9 +141,11 @@ class Preprocessing:
         inner = slice(self.inner, self.inner + self.crop)
         mean = self.mean[:, inner, inner] if self.has_mean_image else self.mean[:, None, None]
         values = np.rint(x / np.float32(self.scale) + mean).clip(0, 255).astype(np.uint8)
-        if self.order == "BGR":
-            values = values[:, ::-1]
-        return np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+        return np.ascontiguousarray(self.in_rgb(values).transpose(0, 2, 3, 1))
+
+    def in_rgb(self, r):
+        """Return what has the network's channels, r (N, 3, …), as reconstructions and first filters do, in RGB: a view."""
+        return r[:, ::-1] if self.order == "BGR" else r
 
     def to_json(self):
         """Return the settings as a dict for JSON. A mean image travels beside it as a tensor, and `mean` is None."""

@@ -2,7 +2,7 @@
 
 from .ascent import ascent_sheet, fooled_sheet
 from .boxes import FOUND, TRUE, boxed, class_map_sheet, save_localization
-from .colour import grey, heat, overlay
+from .colour import brightest, grey, heat, overlay
 from .curves import save_confusion, save_curves
 from .embedding import save_scatter, thumbnails_sheet
 from .figures import BLUE, ORANGE
@@ -28,7 +28,7 @@ from .sheets import (
 from .truth import randomization_sheet, save_perturbation, save_randomization, save_truth_table
 
 __all__ = ["BLUE", "FOUND", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "SCALES", "TRUE",
-           "activation_sheet", "ascent_sheet", "boxed", "class_map_sheet", "cut_out", "enlarge", "faint",
+           "activation_sheet", "ascent_sheet", "boxed", "brightest", "class_map_sheet", "cut_out", "enlarge", "faint",
            "filter_sheet", "fooled_sheet", "grey", "heading", "heat", "label", "neighbours_sheet", "overlay",
            "projection_sheet", "randomization_sheet", "save_confusion", "save_curves", "save_localization",
            "save_occlusion", "save_perturbation", "save_picture", "save_randomization", "save_scatter",

@@ -30,6 +30,15 @@ def overlay(pictures, values, low=None, high=None, name=MAP, alpha=0.6):
     return np.rint(mixed).astype(np.uint8)
 
 
+def brightest(values, percentile=99.5):
+    """Return the value (...) up to which maps (..., H, W), not negative, are drawn: a few hot pixels leave the rest visible.
+
+    That percentile, or the maximum of a map with less than that share of positive pixels.
+    """
+    high = np.percentile(values, percentile, axis=(-2, -1))
+    return np.where(high > 0, high, values.max(axis=(-2, -1)))
+
+
 def grey(values):
     """Map values (..., H, W) to grey pictures uint8 (..., H, W, 3), each map from zero, black, to its own maximum, white."""
     values = np.maximum(np.asarray(values, np.float64), 0)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .figures import BLUE, ORANGE, figure_of, save_figure
+from .figures import BLUE, ORANGE, figure_of, save_figure, short
 
 
 def save_curves(path, history):
@@ -40,8 +40,7 @@ def save_confusion(path, found):
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     if K <= 60:
-        names = [name.encode(errors="replace").decode() for name in found.classes]
-        names = [name if len(name) <= 30 else name[:29] + "…" for name in names]
+        names = [short(name, 30) for name in found.classes]
         axes.set_xticks(range(K), names, rotation=90, parse_math=False)          # a $ in a class name is a $
         axes.set_yticks(range(K), names, parse_math=False)
     if K <= 20:

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .figures import figure_of, letters, save_figure
+from .figures import figure_of, letters, save_figure, short
 from .sheets import FRAME, INK, PAPER, heading
 
 # Okabe and Ito's colours without the yellow, which white paper swallows: told apart by every kind of colour vision.
@@ -22,10 +22,10 @@ def save_scatter(path, points, labels, classes, title):
     figure = figure_of(8.2 + 2.2 * columns, 7.6)
     axes = figure.subplots()
     size = np.clip(16000 / max(1, len(points)), 12, 70)
-    for k in seen:
-        marker = MARKERS[k % len(MARKERS)]
-        axes.scatter(*points[labels == k].T, s=size * (1.8 if marker == "*" else 1), marker=marker, color=class_colour(k),
-                     alpha=0.85, linewidths=0.4, edgecolors="white", label=_short(classes[k]))
+    for i, k in enumerate(seen):                                         # the colours of thumbnails_sheet
+        marker = MARKERS[i % len(MARKERS)]
+        axes.scatter(*points[labels == k].T, s=size * (1.8 if marker == "*" else 1), marker=marker, color=class_colour(i),
+                     alpha=0.85, linewidths=0.4, edgecolors="white", label=short(classes[k].split(",")[0]))
     axes.set(xticks=[], yticks=[])
     axes.margins(0.03)
     axes.set_title(title, fontsize=12, loc="left", parse_math=False)
@@ -36,9 +36,9 @@ def save_scatter(path, points, labels, classes, title):
     save_figure(figure, path)
 
 
-def class_colour(k):
-    """Return the colour of class k."""
-    return CLASS_COLOURS[k % len(CLASS_COLOURS)]
+def class_colour(i):
+    """Return the colour of the class that is number i of those that occur."""
+    return CLASS_COLOURS[i % len(CLASS_COLOURS)]
 
 
 def thumbnails_sheet(pictures, cells, shape, labels, classes, title, size=44):
@@ -61,7 +61,7 @@ def thumbnails_sheet(pictures, cells, shape, labels, classes, title, size=44):
         sheet[y:y + len(tile), x:x + len(tile)] = tile
     sheet = np.pad(sheet, ((4, 12), (15, 15), (0, 0)), constant_values=255)
     if framed:
-        sheet = _legend(sheet, [(_short(classes[k]), rgb(class_colour(i))) for i, k in enumerate(seen)])
+        sheet = _legend(sheet, [(short(classes[k].split(",")[0]), rgb(class_colour(i))) for i, k in enumerate(seen)])
     return heading(sheet, title)
 
 
@@ -85,8 +85,3 @@ def _legend(sheet, entries, height=26, size=13):
 def rgb(colour):
     """Return a colour "#rrggbb" as three numbers of 0 to 255."""
     return tuple(int(colour[i:i + 2], 16) for i in (1, 3, 5))
-
-
-def _short(name):
-    name = name.encode(errors="replace").decode().split(",")[0]
-    return name if len(name) <= 24 else name[:23] + "…"

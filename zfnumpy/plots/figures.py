@@ -24,6 +24,17 @@ def save_figure(figure, path):
         figure.savefig(beside, dpi=110)
 
 
+def printable(text):
+    """Return a text on one line that can be drawn: names of files and of folders may hold what no letter is."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+
+
+def short(name, longest=24):
+    """Return a name, cut to so many letters, for a legend."""
+    name = printable(name)
+    return name if len(name) <= longest else name[:longest - 1] + "…"
+
+
 @functools.lru_cache(maxsize=64)
 def letters(size):
     """Return the font of sheets: matplotlib's DejaVu Sans, which has é, × and most alphabets, where Pillow's has ASCII."""

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .colour import grey
-from .figures import letters
+from .colour import brightest, grey
+from .figures import letters, printable
 from .sheets import FRAME, INK, MUTED, PAPER, enlarge, heading, label, tile
 
 STRIP = 64                        # features in a row
@@ -18,8 +18,7 @@ def faint(values, percentile=99.5):
     A few hot pixels then leave the rest visible. A map with less than that share of positive pixels goes up to its maximum.
     """
     values = np.maximum(np.asarray(values, np.float64), 0)
-    high = np.percentile(values, percentile, axis=(-2, -1), keepdims=True)
-    return grey(np.minimum(values, np.where(high > 0, high, np.inf)))
+    return grey(np.minimum(values, brightest(values, percentile)[..., None, None]))
 
 
 def activation_sheet(maps, layer, order=None, picture=None, scale="each", names=None):
@@ -81,7 +80,7 @@ def _bars(features, order, names, width, height=16):
     """Draw features as bars, one a line, with what each is called at the left and its value at the right."""
     image = Image.new("RGB", (width, max(1, len(order)) * height), PAPER)
     draw, font = ImageDraw.Draw(image), letters(11)
-    texts = [str(i) if names is None else f"{names[i]} ({i})" for i in order]
+    texts = [str(i) if names is None else f"{printable(names[i])} ({i})" for i in order]
     left = 12 + max((int(draw.textlength(text, font)) for text in texts), default=0)
     left = min(left, width // 2)
     room = width - left - 70

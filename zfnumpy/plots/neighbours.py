@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from .embedding import rgb
-from .figures import BLUE
+from .figures import BLUE, short
 from .sheets import PAPER, enlarge, heading, label
 
 EDGE = 5             # pixels of the frame around a neighbour of the query's class; others have none
@@ -21,7 +21,7 @@ def neighbours_sheet(found, picture, classes, title=None, least=64):
     for q, k, mine, pixels, *same in zip(found.queries, found.labels, found.found, found.found_pixels, *found.same()):
         query = _row([q], [False], picture, least)
         query = np.pad(query, ((0, 0), (0, max(0, 150 - query.shape[1])), (0, 0)), constant_values=255)    # room for a name
-        parts = [label(query, _short(classes[k]), height=20, size=13)]
+        parts = [label(query, short(classes[k].split(",")[0]), height=20, size=13)]
         for name, indices, right in ((found.layer, mine, same[0]), ("pixels", pixels, same[1])):
             row = _row(indices, right, picture, least)
             if len(indices):
@@ -48,8 +48,3 @@ def _row(indices, framed, picture, least):
         tile[EDGE:-EDGE, EDGE:-EDGE] = pixels
         tiles.append(np.pad(tile, ((2, 2), (2, 2), (0, 0)), constant_values=255))
     return np.concatenate(tiles, axis=1) if tiles else np.full((1, 1, 3), 255, np.uint8)
-
-
-def _short(name):
-    name = name.split(",")[0]
-    return name if len(name) <= 24 else name[:23] + "…"

@@ -3,13 +3,12 @@
 import numpy as np
 
 from .colour import MAP
-from .figures import ORANGE, figure_of, save_figure
+from .figures import ORANGE, figure_of, save_figure, short
 from .sheets import FRAME, signed, tile
 
 # Told apart by every kind of colour vision (Okabe and Ito 2008), the class that is asked about first.
 LABELS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#56B4E9", "#D55E00")
 OTHER = "#BBBBBB"
-LONGEST = 24              # letters of a class name
 OTHERS = 3                # images beside this one in panel (c)
 SIDE, MARGIN, HEADER, BAR, LEGEND = 2.8, 0.12, 0.5, 0.7, 2.1        # inches: of panels, and beside them
 
@@ -38,7 +37,7 @@ def save_occlusion(path, found, name=None):
     _title(panels[2], f"(c) {kind} {found.map} projected",
            f"here (framed) and in {others} other image{'s' * (others > 1)}" if others else "from where it is strongest")
     _heat(figure, panels[3], found, found.probability, found.probability0, (0, 1))
-    _title(panels[3], "(d) probability of", _short(found.name_of(found.label)))
+    _title(panels[3], "(d) probability of", short(found.name_of(found.label)))
     _labels(panels[4], found)
     _title(panels[4], "(e) most probable class", "by the square's place")
     for axes in (panels[0], panels[1], panels[3], panels[4]):
@@ -48,11 +47,6 @@ def save_occlusion(path, found, name=None):
 
 def _title(axes, first, second):
     axes.set_title(f"{first}\n{second}", fontsize=9, loc="left", parse_math=False)
-
-
-def _short(name):
-    name = name.encode(errors="replace").decode()
-    return name if len(name) <= LONGEST else name[:LONGEST - 1] + "…"
 
 
 def _extent(found):
@@ -74,7 +68,7 @@ def _picture(axes, found, name):
     (h, w), corner = found.size, (column - found.size[1] / 2, row - found.size[0] / 2)
     for colour, width in (("white", 3), ("black", 1.2)):                # seen on light and on dark
         axes.add_patch(Rectangle(corner, w, h, fill=False, edgecolor=colour, linewidth=width))
-    _title(axes, f"(a) {_short(name or 'the image')}", f"square {h} × {w}, where it does most harm")
+    _title(axes, f"(a) {short(name or 'the image')}", f"square {h} × {w}, where it does most harm")
 
 
 def _heat(figure, axes, found, values, before, limits):
@@ -100,7 +94,7 @@ def _labels(axes, found):
     for label, colour in zip(named, LABELS):
         colours[found.labels == label] = to_rgb(colour)
     axes.imshow(colours, extent=_extent(found), interpolation="nearest")
-    entries = [Patch(color=colour, label=_short(found.name_of(label))) for label, colour in zip(named, LABELS)
+    entries = [Patch(color=colour, label=short(found.name_of(label))) for label, colour in zip(named, LABELS)
                if label in labels]
     if len(frequent) >= len(LABELS):
         rest = len(frequent) - len(LABELS) + 1

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from ..errors import ShapeError
 from ..paths import written_whole
-from .figures import letters
+from .figures import letters, printable
 
 PAPER = (255, 255, 255)
 OUTSIDE = (238, 241, 246)        # where a receptive field leaves its image: neither white nor a reconstruction's grey
@@ -47,6 +47,7 @@ def tile(pictures, columns, gap=2, colour=FRAME):
 
 def label(sheet, text, note="", height=16, size=12):
     """Return a sheet with a line of text above it, and a note in a muted colour at its right end."""
+    text, note = printable(text), printable(note)
     size = _fitting(text, sheet.shape[1] - 2, size, 8)
     image = Image.new("RGB", (sheet.shape[1], sheet.shape[0] + height), PAPER)
     image.paste(Image.fromarray(sheet), (0, height))
@@ -85,6 +86,7 @@ def strongest_sheet(found, title=None, width=2000):
 
 def heading(sheet, text, size=18):
     """Return a sheet with a title above it, in letters small enough for its width; at their smallest it grows wider."""
+    text = printable(text)
     size = _fitting(text, sheet.shape[1] - 32, size, 9)
     width = max(sheet.shape[1], int(np.ceil(letters(size).getlength(text))) + 32)
     height = size + 18

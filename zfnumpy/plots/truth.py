@@ -5,7 +5,7 @@ from PIL import Image
 
 from ..visualize.sanity import FAILS_FROM, PASSES_BELOW
 from ..visualize.truth import COLUMNS
-from .colour import heat
+from .colour import brightest, heat
 from .figures import BLUE, ORANGE, figure_of, save_figure
 from .sheets import PAPER, enlarge, heading, label, tile
 
@@ -108,9 +108,7 @@ def randomization_sheet(found, picture, title=None, side=128):
     lines = []
     for m, method in enumerate(found.methods):
         maps = np.abs(found.maps[m])
-        high = np.percentile(maps, 99.5, axis=(-2, -1))
-        high = np.where(high > 0, high, maps.max(axis=(-2, -1)))
-        cells = [_sized(heat(each, 0, top if top > 0 else 1), side) for each, top in zip(maps, high)]
+        cells = [_sized(heat(each, 0, top), side) for each, top in zip(maps, brightest(maps))]
         notes = ["", *(f"{value:.2f}" for value in found.correlation[m, :, found.shown])]
         row = [label(_sized(picture, side), f"{method} {found.verdict(method)}", height=18, size=10),
                *(label(cell, note, height=18) for cell, note in zip(cells, notes))]

@@ -9,6 +9,7 @@ from .. import __version__
 from ..data import Loader
 from ..errors import DataError, NodeError
 from ..evaluate import class_places
+from ..graph import class_names
 from ..visualize import find_strongest
 from .features import features_part
 from .layers import layer_pages
@@ -16,7 +17,7 @@ from .overview import measured, overview_part
 from .page import rendered
 from .pictures import picture_pages
 from .rules import rules_part
-from .settings import Shown, class_names, plain, readable
+from .settings import Shown, plain, readable
 from .truth import truth_part
 
 SEARCHED = 5000          # pictures of a huge set that are searched where nobody says
@@ -71,7 +72,7 @@ def chosen_pictures(net, part, settings):
     DataError for a pick that the data does not have, or where none can be read.
     """
     picked = spread(part.labels, settings.pictures, settings.seed) if settings.picked is None else settings.picked
-    places = class_places(part, class_names(net) if net.classes is None else list(net.classes), net.classes is not None)
+    places = class_places(part, class_names(net), net.classes is not None)
     found, why = [], None
     for i in picked:
         if not 0 <= i < len(part):

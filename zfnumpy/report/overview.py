@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import graph
 from ..data import Loader
 from ..errors import DataError
 from ..evaluate import evaluate, matched
@@ -26,9 +27,9 @@ def overview_part(net, part, about, accuracy):
 
 def measured(net, part, batch, progress):
     """Return {top1, top5, images, classes}, or {why} where the data's classes are none of the network's."""
-    names = class_names(net)
+    names = graph.class_names(net)
     try:
-        part = matched(part, names if net.classes is None else list(net.classes), net.classes is not None)
+        part = matched(part, names, net.classes is not None)
     except DataError:
         return {"why": "none of the data's classes is known to be one of the network's, so no accuracy is known here"}
     loader = Loader(part, batch, net.preprocessing, feeder=net.ops.feeder())

@@ -76,7 +76,7 @@ def _class_maps(net, book, number, shown, label, names, tape):
     under = f"picture_{number}"
     values = saliency(net, shown.x, label, tape=tape)[0]
     data = book.keep(f"{under}/saliency", {"map": values}, {"label": names[label]})
-    heated = plots.heat(values, 0, max(np.percentile(values, 99.5), np.finfo(np.float32).tiny))
+    heated = plots.heat(values, 0, plots.brightest(values))
     book.enter_sheet(f"saliency_{number}", f"picture/{number}", f"{shown.name}: saliency of {names[label]}", data,
                      {"label": names[label]}, lambda: plots.enlarge(heated, 224))
     page = {"label": names[label], "saliency": sprites.shown(heated, SIDE, pixelated=len(values) < 128), "place": None}

@@ -3,7 +3,8 @@
 import numpy as np
 
 from .. import plots
-from ..visualize import by_rules, strongest_units
+from ..visualize import by_rules
+from ..visualize.rules import chosen_unit
 from ..visualize.target import class_labels, magnitude
 from . import sprites
 from .settings import class_names, some_layers
@@ -26,18 +27,15 @@ def _one(net, book, number, shown, layers):
     label = int(class_labels(net, scores)[0])
     targets = [(net.output, label, f"class {class_names(net)[label]}")]
     for layer in reversed(layers):
-        values, _, _ = strongest_units(net.value(layer, tape))
-        index = int(values[0].argmax())
+        index = int(chosen_unit(net, layer, tape)[0][0])
         targets.append((layer, index, f"{layer}, map {index}"))
     rows, arrays = [], {"picture": shown.pixels}
     for layer, index, text in targets:
-        found = {rule: net.ops.to_numpy(r)[0] for rule, r in
+        found = {rule: net.preprocessing.in_rgb(net.ops.to_numpy(r))[0] for rule, r in
                  by_rules(net, shown.x, layer, (index,), RULES, tape).items()}
-        if net.preprocessing.order == "BGR":
-            found = {rule: r[::-1] for rule, r in found.items()}
         saliency = magnitude(found["gradient"][None])[0]
         cells = {rule: sprites.projected(found[rule], 224) for rule in RULES}
-        cells["saliency"] = sprites.shown(grey_of(saliency), 224, pixelated=len(saliency) < 128)
+        cells["saliency"] = sprites.shown(plots.faint(saliency), 224, pixelated=len(saliency) < 128)
         rows.append({"text": text, "cells": cells})
         arrays.update({f"{layer}_{index}_{rule}": np.float16(r / (abs(r).max() or 1)) for rule, r in found.items()})
     name = f"rules_{number}"
@@ -49,8 +47,3 @@ def _one(net, book, number, shown, layers):
                          np.float32(arrays[f"{layer}_{index}_{rule}"]))) for rule in RULES]
                          for layer, index, text in targets], shown.name))
     return {"name": shown.name, "truth": shown.truth, "picture": sprites.shown(shown.pixels, 224), "rows": rows}
-
-
-def grey_of(saliency, percentile=99.5):
-    """Draw a saliency map (H, W) as grey, brightest at its 99.5th percentile: one hot pixel leaves the rest visible."""
-    return plots.grey(np.minimum(saliency, max(np.percentile(saliency, percentile), np.finfo(np.float32).tiny)))

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..layers import Conv2d
+from .. import graph
+from ..graph import convolutions
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,8 @@ def readable(name):
 
 
 def class_names(net):
-    """Return the network's class names, or "class 0", … where it has none."""
-    names = net.classes if net.classes is not None else [f"class {k}" for k in range(net.shapes[net.output][0])]
-    return [plain(name) for name in names]
-
-
-def convolutions(net):
-    """Return the names of the network's convolutions, from the image up."""
-    return [name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)]
+    """Return the network's class names as text for every file, "class 0", … where it has none."""
+    return [plain(name) for name in graph.class_names(net)]
 
 
 def some_layers(net, count=3):

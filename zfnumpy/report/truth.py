@@ -9,8 +9,8 @@ LAYERS = 6               # at which the randomized network's maps are compared
 # What each column is called on the page, what is better, and what it says.
 TELL = {
     "similarity": ("after forgetting", "near 0",
-                   "How alike the map stays when all weights are made random: rank correlation, 0 to 1. A map that does not "
-                   "change does not depend on what was learned."),
+                   "How alike the map stays when all weights are made random: rank correlation, −1 to 1. A map that does "
+                   "not change does not depend on what was learned."),
     "ssim": ("the same, as pictures", "near 0",
              "The same by structural similarity, which compares pictures as the eye does."),
     "others": ("another picture's", "",

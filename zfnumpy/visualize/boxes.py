@@ -24,10 +24,22 @@ def largest_box(map, threshold=0.2):
     highest = map.max()
     if not highest > 0:                                              # NaN neither
         return np.zeros(4, np.int64)
-    labels = components((map > threshold * highest) | (map == highest))
-    largest = 1 + np.bincount(labels.ravel())[1:].argmax()
-    rows, columns = ((labels == largest).any(axis=axis).nonzero()[0] for axis in (1, 0))
+    return box_around(largest_part((map > threshold * highest) | (map == highest)))
+
+
+def box_around(mask):
+    """Return the box (4,) int64 around what is true in mask (H, W), four zeros where nothing is."""
+    rows, columns = (np.flatnonzero(np.any(mask, axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return np.zeros(4, np.int64)
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+
+
+def largest_part(mask):
+    """Return the largest connected part of mask (H, W), bool; of equally large ones the first, see `components`."""
+    labels = components(mask)
+    sizes = np.bincount(labels.ravel(), minlength=2)[1:]
+    return labels == 1 + sizes.argmax()
 
 
 def components(mask):

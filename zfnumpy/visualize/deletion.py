@@ -69,7 +69,7 @@ def places(relevance, seed=0):
         raise ShapeError("pixels cannot be ordered by a relevance that is not finite")
     tied = rng.random(relevance[:1].size)                # one draw for all: a picture's order depends on its map alone
     found = np.empty((len(relevance), tied.size), np.int64)
-    for row, values in zip(found, relevance.reshape(len(relevance), -1)):
+    for row, values in zip(found, relevance.reshape(len(relevance), tied.size)):
         row[np.lexsort((tied, -values))] = np.arange(tied.size)
     return found.reshape(relevance.shape)
 

@@ -101,9 +101,9 @@ def fool(net, x, label=None, steps=40, whole=True, confidence=None, progress=ite
     scores_after = net.scores(changed)
     before, after = (net.ops.to_numpy(softmax(each)) for each in (scores, scores_after))
     fooled = _lead(net.ops.to_numpy(scores_after), labels, confidence) >= 0
-    pictures, order = net.preprocessing.pixels(net.ops.to_numpy(changed)), net.preprocessing.order
-    difference = net.ops.to_numpy((changed - x) / net.preprocessing.scale)
-    difference = np.ascontiguousarray(np.moveaxis(difference[:, ::-1] if order == "BGR" else difference, 1, -1))
+    pictures = net.preprocessing.pixels(net.ops.to_numpy(changed))
+    difference = net.preprocessing.in_rgb(net.ops.to_numpy((changed - x) / net.preprocessing.scale))
+    difference = np.ascontiguousarray(np.moveaxis(difference, 1, -1))
     return Fooled(labels, first, after.argmax(axis=1), net.preprocessing.pixels(net.ops.to_numpy(x)), pictures, difference,
                   before, after, fooled, _as_saved(net, pictures, labels, confidence), whole)
 

@@ -4,14 +4,13 @@ Zhou et al., 1512.04150, sec. 3.2: the map of the class, cut at a share of its m
 is left; right where the intersection over union with the true box is above 0.5.
 """
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError, NodeError
-from ..paths import save_result, written_whole
+from ..paths import save_result, save_rows
 from .ascent import apart, gaussian
 from .boxes import RIGHT, best_centred_box, iou, largest_box
 from .cam import cam, gradcam, has_cam
@@ -100,10 +99,7 @@ class Localization:
                  "top1": float((self.predicted == self.labels).mean()), "size": list(self.size), "centred_box": self.centred,
                  "rows": self.rows(), "thresholds": self.thresholds, "by_threshold": by_threshold}
         save_result(folder, "localization", arrays, about)
-        with written_whole(Path(folder, "localization.csv")) as path, open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(self.rows()[0]))
-            writer.writeheader()
-            writer.writerows(self.rows())
+        save_rows(Path(folder, "localization.csv"), self.rows())
 
 
 def localization(net, dataset, methods=None, thresholds=None, batch=32, progress=iter):

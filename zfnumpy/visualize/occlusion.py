@@ -159,4 +159,4 @@ def _projected(net, x, layer, chosen, unit, others):
     r, inputs = (np.concatenate([net.ops.to_numpy(each) for each in parts]) for parts in (every, inputs))
     if net.preprocessing is None:
         return r, None
-    return np.ascontiguousarray(r[:, ::-1] if net.preprocessing.order == "BGR" else r), net.preprocessing.pixels(inputs)
+    return np.ascontiguousarray(net.preprocessing.in_rgb(r)), net.preprocessing.pixels(inputs)

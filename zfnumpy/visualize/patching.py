@@ -41,7 +41,10 @@ def filling(net, x, fill):
         raise DataError(f"{net.name} has no preprocessing to tell what {fill!r} is in its inputs: fill with \"mean\"")
     side = net.preprocessing.resize
     prepared = net.preprocessing([np.broadcast_to(colour.astype(np.uint8), (side, side, 3))])[0]
-    if prepared.shape != shape:                                  # an image of its own size: then the mean is a colour
+    if prepared.shape != shape:                                  # an image of another size
+        if net.preprocessing.has_mean_image:
+            raise DataError(f"the mean image is of {side}×{side} pixels: images of {shape[1]}×{shape[2]} have none; "
+                            'fill with "mean"')
         prepared = np.broadcast_to(prepared[:, :1, :1], shape)
     return net.ops.asarray(np.ascontiguousarray(prepared), dtype=x.dtype)
 

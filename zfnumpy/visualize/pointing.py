@@ -87,9 +87,8 @@ def true_parts(dataset, rows, preprocessing):
     found = []
     for i in rows:
         H, W = dataset.image(i).shape[:2]
-        scale, crop = preprocessing.resize / min(H, W), preprocessing.crop
-        left, top = ((round(scale * side) - crop) // 2 for side in (W, H))
-        found.append({part: (scale * x - left, scale * y - top, scale * radius)
+        scale = preprocessing.resize / min(H, W)
+        found.append({part: (*preprocessing.to_crop((x, y), (H, W)).tolist(), scale * radius)
                       for part, (x, y, radius) in dataset.parts(i).items()})
     return found
 

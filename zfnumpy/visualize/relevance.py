@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import NodeError
 from .cam import cam, gradcam
 from .occlusion import occlude, positions
-from .project import project
+from .project import checked_tape, project
 from .saliency import saliency
 from .target import class_labels, magnitude
 
@@ -55,7 +55,8 @@ def occlusion(net, x, label=None, tape=None):
     labels = class_labels(net, net.scores(x) if tape is None else net.value(net.output, tape), label)
     _, _, size, _ = positions(x.shape[2:])
     stride = tuple(max(1, side // 2) for side in size)
-    maps = [occlude(net, x[n:n + 1], size, stride, label=int(k)).relevance("score") for n, k in enumerate(labels)]
+    maps = [occlude(net, x[n:n + 1], size, stride, label=int(k), layer=net.output).relevance("score")
+            for n, k in enumerate(labels)]
     return np.maximum(np.array(maps), 0).astype(str(x.dtype)).reshape(len(labels), *x.shape[2:])
 
 
@@ -86,17 +87,18 @@ METHODS = {"gradient": saliency, "gradient-x-input": gradient_input, "guided": g
 MODEL_FREE = ("edges", "centre", "noise")
 
 
-def relevance_maps(net, x, methods=None, label=None, batch=BATCH):
+def relevance_maps(net, x, methods=None, label=None, batch=BATCH, progress=iter):
     """Return ({method: relevance (N, H, W) NumPy, 0 or more}, {method: why the network cannot have it}) for x (N, 3, H, W).
 
     methods: {name: function(net, x, label, tape)} (default: METHODS). label: None for each picture's strongest class, an
-    int, or N ints. All methods share one forward pass of each `batch` pictures. NodeError where no method is left.
+    int, or N ints. All methods share one forward pass of each `batch` pictures; `progress` wraps these batches. NodeError
+    where no method is left.
     """
     methods, notes = METHODS if methods is None else methods, {}
     if np.ndim(label) and len(label) != x.shape[0]:
         raise NodeError(f"{x.shape[0]} pictures need {x.shape[0]} classes, got {len(label)}")
     parts = {name: [] for name in methods}
-    for first in range(0, x.shape[0], batch):
+    for first in progress(range(0, x.shape[0], batch)):
         some = x[first:first + batch]
         scores, tape = net.forward(some)
         labels = class_labels(net, scores, label if np.ndim(label) == 0 else label[first:first + batch])
@@ -123,12 +125,6 @@ def chosen(names):
 
 def _from_one(net, x, label, tape, rule):
     """Carry one from the class's score down to the pixels by a rule: (N, 3, H, W)."""
-    if tape is None:
-        _, tape = net.forward(x)
-    scores = net.value(net.output, tape)
-    labels = class_labels(net, scores, label)
-    if rule != "deconvnet":
-        return project(net, x, net.output, (labels,), rule, tape)
-    r = net.ops.xp.zeros_like(scores)
-    r[net.ops.xp.arange(len(labels)), net.ops.asarray(labels)] = 1
-    return net.project(net.output, r, tape, rule)
+    tape = checked_tape(net, x, net.output, tape)
+    labels = class_labels(net, net.value(net.output, tape), label)
+    return project(net, x, net.output, labels, rule, tape, start=1)

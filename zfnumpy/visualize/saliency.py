@@ -27,7 +27,8 @@ def saliency(net, x, label=None, tape=None, noise=0.0, samples=16, seed=0):
     labels = class_labels(net, net.value(net.output, tape), label)
     if not noise:
         return net.ops.to_numpy(magnitude(project(net, x, net.output, labels, "gradient", tape)))
-    rng, sigma = np.random.default_rng(seed), noise * (x.max(axis=(1, 2, 3)) - x.min(axis=(1, 2, 3)))[:, None, None, None]
+    rng, ranges = np.random.default_rng(seed), x.max(axis=(1, 2, 3)) - x.min(axis=(1, 2, 3))
+    sigma = float(noise) * ranges[:, None, None, None]
     total = net.ops.xp.zeros_like(x)
     for _ in range(samples):
         noisy = x + sigma * net.ops.asarray(rng.standard_normal(x.shape), dtype=x.dtype)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import BackendError, ShapeError
 from ..paths import save_result
+from .boxes import box_around, largest_part
 
 FOREGROUND, BACKGROUND = 0.95, 0.30      # quantiles of the saliency (1312.6034, sec. 3.2)
 SMOOTH = 0.02                            # of the picture's shorter side
@@ -59,8 +60,8 @@ def segment(picture, relevance, foreground=FOREGROUND, background=BACKGROUND, sm
         sigma = smooth * min(relevance.shape)
         seeds = _seeds(cv2.GaussianBlur(relevance, (0, 0), sigma) if sigma else relevance, foreground, background)
     if (seeds > 0).any():
-        mask = _largest(cv2, _cut(cv2, picture, seeds, seed))
-    return Segmentation(mask, _box(mask), seeds)
+        mask = largest_part(_cut(cv2, picture, seeds, seed))
+    return Segmentation(mask, box_around(mask), seeds)
 
 
 def _seeds(relevance, foreground, background):
@@ -87,20 +88,6 @@ def _cut(cv2, picture, seeds, seed):
     labels = np.choose(seeds + 1, [cv2.GC_BGD, cv2.GC_PR_BGD, cv2.GC_FGD]).astype(np.uint8)
     cv2.grabCut(np.ascontiguousarray(picture), labels, None, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-
-
-def _largest(cv2, mask):
-    """Return the largest of a mask's pieces whose pixels touch, corners included."""
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    return pieces == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
-
-
-def _box(mask):
-    """Return x0, y0, x1, y1 of a mask, half-open; zeros where it is empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return np.zeros(4, np.int64)
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
 
 
 def _opencv():

@@ -100,9 +100,7 @@ def project_strongest(net, found, image, maps=None, rule="deconvnet", batch=32, 
         unit = unit if len(net.shapes[found.layer]) == 3 else unit[:1]
         tape = net.tape_to(found.layer, net.ops.asarray(prepared))
         boxes, corners = project_boxes(net, tape, found.layer, place, unit, rule)
-        boxes = net.ops.to_numpy(boxes)
-        if net.preprocessing.order == "BGR":
-            boxes = boxes[:, ::-1]
+        boxes = net.preprocessing.in_rgb(net.ops.to_numpy(boxes))
         for (_, m, k), (_, row, col), p, box, corner in zip(part, units, place, boxes, corners):
             y0, x0, _, _ = field_.box(row, col)
             y0, x0 = y0 if h < H else 0, x0 if w < W else 0          # a field that outgrows the image shows it whole

@@ -4,13 +4,12 @@ Does the map change when the network forgets (sanity)? Does the class fall when 
 (deletion)? Does the map point at the object (pointing)?
 """
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..paths import save_result, written_whole
+from ..paths import save_result, save_rows
 from .deletion import STEPS, deletion, insertion
 from .pointing import pointing_game
 from .relevance import relevance_maps
@@ -100,9 +99,9 @@ class TruthTable:
                 for row in self.rows()]
         save_result(folder, "truth", arrays, {"rows": rows, "pictures": len(self.labels), "right": self.right,
                                               "chance": self.chance, "left out": self.notes, "parts": parts})
-        _write_csv(folder / "truth.csv", rows)
+        save_rows(folder / "truth.csv", rows)
         if any(parts.values()):
-            _write_csv(folder / "truth_parts.csv", [
+            save_rows(folder / "truth_parts.csv", [
                 {"class": name, "part": part, "pictures": pictures}
                 | {method: f"{found.parts[name, part][0] / pictures:.4f}" for method, found in self.pointings.items()}
                 for (name, part), (_, pictures) in next(iter(self.pointings.values())).parts.items()])
@@ -120,7 +119,7 @@ def truth_table(net, x, methods=None, label=None, masks=None, parts=None, names=
     scores = net.scores(x)
     labels = class_labels(net, scores, label)
     tested = randomization_test(net, x, methods, labels, layers, cascading, seed, draws, shown, progress)
-    maps, notes = relevance_maps(net, x, methods, labels)
+    maps, notes = relevance_maps(net, x, methods, labels, progress=progress)
     curves, pointings, unknown = {}, {}, np.full(len(labels), np.nan)
     values = {column: np.zeros((len(maps), len(labels))) for column in COLUMNS}
     for m, (name, found) in enumerate(progress(list(maps.items()))):
@@ -142,14 +141,6 @@ def truth_table(net, x, methods=None, label=None, masks=None, parts=None, names=
     right = float((net.ops.to_numpy(scores.argmax(axis=1)) == labels).mean())
     return TruthTable(list(maps), labels, right, values, np.array(list(maps.values())), tested, curves, pointings, chance,
                       notes)
-
-
-def _write_csv(path, rows):
-    """Write dicts of the same keys as a table; class names may be those of folders, whose bytes need not be text."""
-    with written_whole(path) as beside, open(beside, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _number(value, deviation=None):

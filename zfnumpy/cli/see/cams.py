@@ -6,10 +6,10 @@ import numpy as np
 
 from ... import plots
 from ...errors import NodeError
-from ...evaluate import matched
 from ...loss import softmax
 from ...paths import save_result, writable_folder
 from ...visualize import cam, class_maps, gradcam, has_cam, iou, largest_box, localization
+from ...visualize.boxes import RIGHT
 from ...visualize.localize import METHODS
 from ..common import (
     add_data,
@@ -18,6 +18,7 @@ from ..common import (
     bar,
     class_names,
     class_of,
+    labelled_as,
     open_data,
     open_network,
     open_part,
@@ -111,11 +112,9 @@ def _true_box(net, part, picture):
 
 def see_localize(args):
     net, part = open_network(args), open_part(args)
-    names = class_names(net)
 
     def measure(part, thresholds, text):
-        if list(part.classes) != names:
-            part = matched(part, names)
+        part = labelled_as(net, part)
         methods = args.methods.split(",") if args.methods else None
         return part, localization(net, part, methods, thresholds, args.batch_size, bar(None, text))
 
@@ -151,7 +150,7 @@ def table(found):
 def _examples(net, part, found, path):
     """Write a sheet of pictures whose box by the first method is right, and of others, evenly spaced in the data set."""
     names, overlaps, rows = class_names(net), [found.overlap(m) for m in found.methods], []
-    right = overlaps[0] > 0.5
+    right = overlaps[0] > RIGHT
     for which in (right, ~right):
         for n in _spaced(np.flatnonzero(which), EXAMPLES):
             i, label = int(found.indices[n]), int(found.labels[n])

@@ -8,7 +8,7 @@ from ... import data, plots
 from ...errors import DataError
 from ...paths import writable_folder
 from ...visualize import gather, nearest_cells, neighbours, pca, thumbnail_grid, tsne
-from ..common import add_data, add_network, bar, open_network, open_part, say_skipped, whole
+from ..common import add_data, add_network, bar, open_network, open_part, picked_of, say_skipped, whole
 
 QUERIES = 8
 
@@ -107,7 +107,7 @@ def _gathered(net, part, args):
     if args.count is not None and args.count < len(part):
         rows = np.linspace(0, len(part) - 1, args.count).round().astype(int)
         if getattr(args, "pick", None):
-            rows = np.union1d(rows, _numbers(args, part))
+            rows = np.union1d(rows, picked_of(args, len(part)))
     loader = data.Loader(part.subset(rows), args.batch_size, net.preprocessing, feeder=net.ops.feeder())
     batches = ((x, rows[indices]) for x, _, indices in bar(len(loader), "looking")(loader.batches()))
     found = gather(net, batches, args.layer, args.average, pictures=True)
@@ -125,21 +125,10 @@ def _of_all_classes(labels, count):
     return turns[np.unique(np.linspace(0, len(turns) - 1, min(count, len(turns))).round().astype(int))]
 
 
-def _numbers(args, part):
-    try:
-        numbers = [int(i) for i in args.pick.split(",")]
-    except ValueError:
-        raise DataError(f"--pick takes whole numbers, as 0,5,9; got {args.pick!r}") from None
-    for i in numbers:
-        if not 0 <= i < len(part):
-            raise DataError(f"--pick {i}: {args.data} has {len(part)} pictures, 0 to {len(part) - 1}")
-    return numbers
-
-
 def _picked(args, found, part):
     """Return the rows of the features that --pick names."""
     place = {int(i): row for row, i in enumerate(found.indices)}
-    numbers = _numbers(args, part)
+    numbers = picked_of(args, len(part))
     missing = [i for i in numbers if i not in place]
     if missing:
         raise DataError(f"--pick {missing[0]}: {part.name(missing[0])} could not be read")

@@ -2,7 +2,7 @@
 
 from . import ascent, basics, cams, features, occlusion, rules, truth
 
-KINDS = (basics, cams, rules, features, ascent, truth, occlusion)
+KINDS = (basics, rules, occlusion, cams, features, ascent, truth)
 
 
 def add_commands(group):

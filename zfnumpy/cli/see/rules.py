@@ -22,7 +22,7 @@ from ..common import (
     unit_of,
     whole,
 )
-from ..pictures import in_rgb, predicted, projection_row, unit_text
+from ..pictures import predicted, projection_row, unit_text
 
 SIDE_BY_SIDE = ("gradient", "guided", "deconvnet")         # from the plainest to the most selective
 
@@ -87,7 +87,7 @@ def see_rules(args):
         if not inside:
             row.append((f"saliency · {text}", plots.faint(magnitude(found["gradient"]))[0]))
         rows.append(row)
-        kept.append({rule: in_rgb(net, r)[0] for rule, r in found.items()})
+        kept.append({rule: net.preprocessing.in_rgb(r)[0] for rule, r in found.items()})
         told.append({"picture": picture.name, "predicted": predicted(net, scores), "shown": text,
                      "unit": [int(np.ravel(part)[0]) for part in chosen]})
     title = f"what makes {layer} fire" if inside else "what speaks for the class"
@@ -105,7 +105,7 @@ def see_saliency(args):
     rows, maps, told = [], [], []
     for shown, relevance, about in _saliencies(net, pictures, label, args):
         rows.append([(about["predicted"], shown), (f"saliency · {about['class']}", plots.faint(relevance)),
-                     ("laid over", plots.overlay(shown, relevance, 0, _high(relevance)))])
+                     ("laid over", plots.overlay(shown, relevance, 0, plots.brightest(relevance)))])
         maps.append(relevance)
         told.append(about)
     plots.save_picture(out / "saliency.png", plots.projection_sheet(rows, "which pixels the class score answers to"))
@@ -174,11 +174,6 @@ def _saliencies(net, pictures, label, args):
 
 def _noise(args):
     return {"noise": args.noise, "samples": args.samples, "seed": args.seed or 0}
-
-
-def _high(relevance):
-    """Return the value that a heat map goes up to: some hot pixels leave the rest visible."""
-    return np.percentile(relevance, 99.5) or relevance.max()
 
 
 def _done(out, names, skipped):

@@ -60,4 +60,4 @@ def see_truth(args):
     say_skipped(skipped)
     print(f"wrote truth.png, .csv, .json and .npz, {'' if parts is None else 'truth_parts.csv, '}randomization.png, "
           f"randomized_maps.png and perturbation.png in {out}")
-    return 0
+    return 2 if skipped else 0
