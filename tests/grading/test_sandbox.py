@@ -239,7 +239,7 @@ def test_an_array_that_lies_about_itself_comes_back_as_its_bytes():
     np.testing.assert_array_equal(value, X + 1)
 
 
-@pytest.mark.parametrize("module", ["re", "heapq", "statistics", "fractions", "numpy.linalg", "collections.abc", "warnings"])
+@pytest.mark.parametrize("module", ["re", "heapq", "statistics", "numpy.linalg", "collections.abc", "numpy.typing"])
 def test_simple_modules_can_be_imported_where_no_file_can_be_opened(module):
     assert called(f"def f(x):\n    import {module}\n    return 1\n").answers[0]["value"] == 1
 

@@ -40,11 +40,12 @@ import typing
 import warnings
 
 import numpy as np
+import numpy.typing
 
 # What a task may import: what is here by then, since no file can be opened any more.
 PRELOADED = (abc, bisect, cmath, collections, contextlib, copy, dataclasses, datetime, decimal, enum, fractions, functools,
              heapq, itertools, math, numbers, operator, random, re, statistics, string, textwrap, time, types, typing,
-             warnings, np.fft, np.linalg, np.ma, np.polynomial, np.random)
+             warnings, np.fft, np.linalg, np.ma, np.polynomial, np.random, numpy.typing)
 MOST_VALUES = 100_000    # that one call may return, an array being one
 KINDS = "biufc"          # numbers and bools: no objects, which would have to be unpickled
 DEEPEST = 20
@@ -195,10 +196,10 @@ def give_up(request):
     _lock.drop_rights(request["user"])
     _lock.close_files()
     _lock.close_calls()
-    # NumPy is here by now; what else is installed beside it, and finders of others, are out of reach.
-    sys.path[:] = [path for path in sys.path if os.path.basename(path) not in ("site-packages", "dist-packages")]
-    usual = [finder for finder in sys.meta_path if "importlib" in getattr(finder, "__module__", "")]
-    sys.meta_path[:] = [_Refuse(request["refused"], "write it yourself"), *usual,
+    # NumPy is here by now, and nothing is looked for on the disk.
+    sys.path.clear()
+    sys.path_hooks.clear()
+    sys.meta_path[:] = [_Refuse(request["refused"], "write it yourself"),
                         _Refuse(None, "only NumPy and the simpler modules of Python are there")]
 
 

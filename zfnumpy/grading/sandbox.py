@@ -84,6 +84,8 @@ def _run(request, scratch, limits, most):
     ours, theirs = os.pipe()
     env = {"PATH": "/usr/bin:/bin", "HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1",
            "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # Without it a Python that was loaded as a module does not start.
+    env |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
     command = [sys.executable, "-I", "-B", str(Path(_runner.__file__)), str(theirs)]
     try:
         process = subprocess.Popen(command, cwd=scratch, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
