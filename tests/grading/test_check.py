@@ -78,6 +78,24 @@ def test_a_projection_checks_what_no_single_value_says():
     assert "should have shape (3,), got (2,)" in checked("def double(x):\n    return x[:2]\n", check)[1][0]
 
 
+@pytest.mark.parametrize("value", ["np.array([np.inf, 0, 0])", "np.full(3, 1e308)", "np.array([np.nan, 0, 0])",
+                                   "np.array([1e20, -1e20, 0])", "np.array(['a', 'b', 'c'])"])
+def test_no_trick_passes_a_projection(value):
+    check = TaskCheck([Case("adjoint test", (X,), dot=(np.ones(3), 4.0, "does not hold"), tolerance=1e-6)])
+    assert checked(f"def double(x):\n    return {value}\n", check)[0] == 0
+
+
+def test_what_a_student_raises_cannot_rewrite_the_terminal():
+    points, lines = checked("def double(x, k=1):\n"
+                            "    raise ValueError('\\x1b[2J\\r20 of 20\\n\\ud800\\u202e' + 'x' * 9999)\n")
+    assert points == 0
+    assert lines[0].isprintable()
+    assert "\\x1b[2J\\r20 of 20\\n" in lines[0]
+    assert len(lines[0]) <= 600
+    points, lines = checked("def double(x, k=1):\n    return {'x' * 99999: 1}\n")
+    assert len(lines[0]) <= 600
+
+
 def test_a_function_can_be_an_argument():
     def apply(f, x):
         return f(x)

@@ -12,7 +12,7 @@ from zfnumpy.cli import main
 from zfnumpy.cli.lesson import notebook
 from zfnumpy.grading import bundle, submissions
 from zfnumpy.grading.autograder import write_bundle
-from zfnumpy.grading.lessons import lesson
+from zfnumpy.grading.lessons import lesson, lesson_folder
 from zfnumpy.grading.tasks import GradingError, blanked
 
 OF = lesson(3)
@@ -120,6 +120,58 @@ def run_bundle(autograder, tmp_path, text, name=NAME):
     subprocess.run([sys.executable, "-m", "zfcheck.grading.bundle", str(tmp_path / "submission"), str(results)],
                    cwd=autograder, check=True, timeout=300, env={"PATH": os.environ["PATH"]})
     return json.loads(results.read_text(encoding="utf-8"))
+
+
+def test_a_folder_of_traps_does_not_stop_the_rest(tmp_path, capsys):
+    folder = tmp_path / "handed in"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / NAME).write_text(blanked(OF.text), encoding="utf-8")
+    os.symlink(tmp_path, folder / "a" / "loop")
+    os.symlink(lesson_folder() / NAME, folder / "03_link.py")
+    os.symlink("/dev/zero", folder / "03_endless.py")
+    os.mkfifo(folder / "03_pipe.py")
+    (folder / "03_folder.py").mkdir()
+    with open(folder / "03_large.ipynb", "wb") as file:
+        file.truncate(3 << 30)
+    (folder / "03_nested.ipynb").write_text("[" * 100_000)
+    (folder / "03_long.py").write_text("x = 1\n" * 100_000)
+    (folder / "03_new\nline.py").write_text("x = 1\n")
+    (folder / "=1+1.py").write_text("x = 1\n")
+    with open(os.fsencode(folder) + b"/03_\xff.py", "w") as file:
+        file.write("x = 1\n")
+    where = os.open(folder, os.O_RDONLY)
+    for _ in range(1200):            # deeper than Python recurses
+        os.mkdir("d", dir_fd=where)
+        inner = os.open("d", os.O_RDONLY, dir_fd=where)
+        os.close(where)
+        where = inner
+    os.close(where)
+    table = tmp_path / "grades.csv"
+    try:
+        assert main(["lesson", "grade", str(folder), "--csv", str(table)]) == 0
+        said = capsys.readouterr().out
+        assert main(["lesson", "check", str(folder)]) == 1
+    finally:
+        subprocess.run(["rm", "-rf", str(folder / "d")], check=False)
+    rows = {row["submission"]: row for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())}
+    for name, message in (("03_link.py", "is a link"), ("03_endless.py", "is a link"), ("03_pipe.py", "no plain file"),
+                          ("03_large.ipynb", "clear its outputs"), ("03_nested.ipynb", "not a notebook"),
+                          ("03_long.py", "KiB of code"), ("03_new\\nline.py", ""), ("'=1+1.py", "named as its lesson"),
+                          ("03_\\udcff.py", ""), (f"a/{NAME}", "")):
+        assert float(rows[name]["points"]) == 0
+        assert message in rows[name]["remark"]
+    assert len(rows) == 10
+    assert "those of --seed" in said
+
+
+def test_cases_are_new_each_time_unless_a_seed_is_told(monkeypatch, tmp_path):
+    (tmp_path / NAME).write_text(blanked(OF.text), encoding="utf-8")
+    seeds = []
+    monkeypatch.setattr(submissions, "grade", lambda path, number, seed, name: seeds.append(seed) or submissions.Grade(name))
+    for more in ([], [], ["--seed", "7"]):
+        assert main(["lesson", "grade", str(tmp_path), *more]) == 0
+    assert len(set(seeds)) == 3
+    assert seeds[2] == 7
 
 
 def test_the_autograder_grades_without_the_package(autograder, tmp_path):

@@ -1,15 +1,17 @@
 """`zfnumpy lesson …`: lessons to do, and what checks them."""
 
 import json
+import secrets
 import shutil
 import sys
 import textwrap
 from pathlib import Path
 
 from ..errors import ZFNumpyError
-from ..grading import autograder, submissions
+from ..grading import _lock, autograder, submissions
 from ..grading.lessons import all_lessons, lesson
 from ..grading.tasks import blanked
+from ..grading.text import all_below
 from ..paths import writable_folder, written_whole
 from .common import bar, whole
 
@@ -37,7 +39,7 @@ def add_commands(group):
     sub.add_argument("--lesson", type=whole(0), help="the lesson's number (default: by each file's name)")
     sub.add_argument("--jobs", type=whole(1), default=1, help="how many to check side by side (default: 1)")
     sub.add_argument("--csv", metavar="FILE", help="write the grades there")
-    sub.add_argument("--seed", type=whole(0), help="of the cases: the same for every submission (default: 0)", default=0)
+    sub.add_argument("--seed", type=whole(0), help="of the cases, the same for every submission (default: a new one, told)")
 
     sub = what("autograder", run_autograder, "Write a folder that Gradescope runs as the autograder of a lesson.",
                "zfnumpy lesson autograder 3 --out autograder_3")
@@ -114,15 +116,19 @@ def run_grade(args):
     folder = Path(args.folder)
     if not folder.is_dir():
         raise ZFNumpyError(f"there is no folder {folder}")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix in submissions.SUFFIXES and path.is_file())
+    paths = all_below(folder)
     if not paths:
         raise ZFNumpyError(f"{folder} holds no script and no notebook")
     progress = bar(len(paths), "grading", "submission")
-    grades = submissions.grade_all(paths, args.lesson, args.jobs, args.seed, progress, folder)
+    seed = secrets.randbits(32) if args.seed is None else args.seed          # one that is known could be learnt by heart
+    grades = submissions.grade_all(paths, args.lesson, args.jobs, seed, progress, folder)
     wide = max(len(each.name) for each in grades)
     for each in grades:
         tasks = "  ".join(f"{result.number} {result.points:g}/{result.most}" for result in each.results)
         print(f"{each.name:{wide}}  {each.points:6g} of {each.most}  {tasks}{'  ' + each.trouble if each.trouble else ''}")
+    print(f"the cases were those of --seed {seed}")
+    for weakness in _lock.weaknesses():
+        print(_wrapped(f"note: {weakness}", ""))
     if args.csv:
         submissions.save_csv(args.csv, grades)
         print(f"wrote {args.csv}")

@@ -1,43 +1,66 @@
 """What runs a student's function in a process of its own: read the calls, make them, write back raw values.
 
-Run as a script (`python -I _runner.py`), it imports nothing of the package: beside NumPy there is only this file. First
-come limits that cannot be raised again and the loss of all rights, then the student's code. The process that grades
-imports what packs and unpacks from here. Frames: eight bytes of length, then a JSON structure in which
-arrays are numbers, then the arrays' bytes.
+Run as a script (`python -I _runner.py`), it imports nothing of the package but the file _lock beside it. First come limits
+that cannot be raised again and the loss of all rights, then a frame that says so, then the student's code. The process
+that grades imports what packs and unpacks from here. Frames: eight bytes of length, then a JSON structure in which arrays
+are numbers, then the arrays' bytes.
 """
 
+import abc
+import bisect
+import cmath
 import collections
 import contextlib
 import copy
 import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
 import functools
+import heapq
 import io
 import itertools
 import json
 import math
+import numbers
 import operator
 import os
 import random
+import re
+import statistics
+import string
 import struct
 import sys
+import textwrap
 import time
 import traceback
+import types
 import typing
+import warnings
 
 import numpy as np
+import numpy.typing
 
-# What a task may import without asking the disk, which the rights may not suffice for.
-PRELOADED = (collections, contextlib, copy, dataclasses, functools, itertools, math, operator, random, time, typing,
-             np.fft, np.linalg, np.random)
+# What a task may import: what is here by then, since no file can be opened any more.
+PRELOADED = (abc, bisect, cmath, collections, contextlib, copy, dataclasses, datetime, decimal, enum, fractions, functools,
+             heapq, itertools, math, numbers, operator, random, re, statistics, string, textwrap, time, types, typing,
+             warnings, np.fft, np.linalg, np.ma, np.polynomial, np.random, numpy.typing)
+MOST_VALUES = 100_000    # that one call may return, an array being one
 KINDS = "biufc"          # numbers and bools: no objects, which would have to be unpickled
 DEEPEST = 20
 
 
-def pack(value):
-    """Turn nested lists, tuples, dicts, numbers, strings and arrays into the bytes of a frame."""
-    arrays = []
+def pack(value, most=None):
+    """Turn nested lists, tuples, dicts, numbers, strings and arrays into the bytes of a frame.
+
+    most: of how many values there may be, an array being one; ValueError beyond.
+    """
+    arrays, count = [], itertools.count(1)
 
     def plain(value, depth=0):
+        if most is not None and next(count) > most:
+            raise ValueError(f"more than {most} values are returned; arrays count as one")
         if depth > DEEPEST:
             return {"?": "a structure nested too deeply"}
         if isinstance(value, (np.ndarray, np.generic)):
@@ -77,20 +100,25 @@ class Unknown(str):
     """What a value was that cannot be handed over, as text: "a function"."""
 
 
-def unpack(body):
-    """Turn a frame's bytes, without their length, back into values; ValueError where they are no such thing."""
+def unpack(body, most_head=None):
+    """Turn a frame's bytes, without their length, back into values; ValueError where they are no such thing.
+
+    most_head: bytes of the JSON structure, which takes far more room as Python's values.
+    """
     try:
         size, = struct.unpack_from("<Q", body)
+        if most_head is not None and size > most_head:
+            raise ValueError("not a frame: too large a structure")
         structure, dtypes = json.loads(body[8:8 + size])
         offset, arrays = 8 + size, []
 
         def array_of(about):
-            dtype, shape = np.dtype(dtypes[about["a"]]), tuple(int(n) for n in about["shape"])
-            if dtype.kind not in KINDS or about["a"] != len(arrays):
+            named, shape = dtypes[about["a"]], tuple(int(n) for n in about["shape"])
+            fits = re.fullmatch(f"[<>|][{KINDS}][0-9]{{1,2}}", named) and min(shape, default=0) >= 0
+            if not fits or about["a"] != len(arrays):
                 raise ValueError("not one of our arrays")
             nonlocal offset
-            count = int(np.prod(shape, dtype=np.int64))
-            array = np.frombuffer(body, dtype, count, offset).reshape(shape)
+            array = np.frombuffer(body, np.dtype(named), math.prod(shape), offset).reshape(shape)
             offset += array.nbytes
             arrays.append(array)
             return array[()] if about["scalar"] else array
@@ -117,47 +145,22 @@ def unpack(body):
         raise ValueError(f"not a frame: {error}") from None
 
 
-def limit(seconds, memory, file_size):
-    """Bind this process for good: processor seconds, bytes of memory and of a file, no new processes, no core dumps."""
-    try:
-        import resource
-    except ImportError:          # Windows: the caller's clock is what is left
-        return
-    for name, most in (("RLIMIT_CPU", seconds), ("RLIMIT_AS", memory), ("RLIMIT_FSIZE", file_size), ("RLIMIT_CORE", 0),
-                       ("RLIMIT_NPROC", 1), ("RLIMIT_NOFILE", 64)):
-        if hasattr(resource, name):
-            resource.setrlimit(getattr(resource, name), (most, most))
-
-
-def drop_rights(user):
-    """Become `user`, a number that nobody has, for good. What is imported by then stays, even from where only root reads."""
-    if user is not None:
-        os.setgroups([])
-        os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
-
-
 class _Refuse:
-    """Keeps packages from being imported that hold what the student is to write."""
+    """Keeps packages from being imported that hold what the student is to write, or that are out of reach."""
 
-    def __init__(self, packages):
-        self.packages = packages
+    def __init__(self, packages, reason):
+        self.packages, self.reason = packages, reason
 
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in self.packages:
-            raise ImportError(f"{name} may not be imported in this task: write it yourself")
+        if self.packages is None or name.partition(".")[0] in self.packages:
+            raise ImportError(f"{name} may not be imported in this task: {self.reason}")
 
 
 def main():
     """Read one request from standard input and answer every call on the descriptor that the first argument names."""
     reply = os.fdopen(int(sys.argv[1]), "wb")
     request = unpack(sys.stdin.buffer.read()[8:])
-    limit(*request["limits"])
-    drop_rights(request["user"])
-    # NumPy is here by now; what else is installed beside it, and finders of others, are out of reach.
-    sys.path[:] = [path for path in sys.path if os.path.basename(path) not in ("site-packages", "dist-packages")]
-    usual = [finder for finder in sys.meta_path if "importlib" in getattr(finder, "__module__", "")]
-    sys.meta_path[:] = [_Refuse(request["refused"]), *usual]
+    give_up(request)
     calls, name = request["calls"], request["function"]
     sys.stdin, scope = io.StringIO(), {"__name__": "student", "__file__": request["file"]}
 
@@ -165,6 +168,7 @@ def main():
         reply.write(pack(value))
         reply.flush()
 
+    answer({"ready": True})
     try:
         exec(compile(request["source"], request["file"], "exec"), scope)
         function = scope[name]
@@ -174,11 +178,29 @@ def main():
     for args, kwargs in calls:
         args, kwargs = own(args), own(kwargs)
         try:
-            value = function(*args, **kwargs)
+            packed = pack({"value": function(*args, **kwargs), "args": args, "kwargs": kwargs}, MOST_VALUES)
         except BaseException as error:
-            answer({"failed": _told(error, request["file"])})
-        else:
-            answer({"value": value, "args": args, "kwargs": kwargs})
+            packed = pack({"failed": _told(error, request["file"])})
+        reply.write(packed)
+        reply.flush()
+
+
+def give_up(request):
+    """Give up, for good, what the request says: time, memory, rights, files, other processes and packages."""
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import _lock
+    del sys.path[0]
+    _lock.limit(*request["limits"])
+    if request["user"] is not None:
+        _lock.leave_files(request["folder"])
+    _lock.drop_rights(request["user"])
+    _lock.close_files()
+    _lock.close_calls()
+    # NumPy is here by now, and nothing is looked for on the disk.
+    sys.path.clear()
+    sys.path_hooks.clear()
+    sys.meta_path[:] = [_Refuse(request["refused"], "write it yourself"),
+                        _Refuse(None, "only NumPy and the simpler modules of Python are there")]
 
 
 def own(value):
@@ -195,7 +217,11 @@ def own(value):
 def _told(error, file):
     """Return what a student's exception says: its kind, its text, and the line of the file that it comes from."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return {"kind": type(error).__name__, "text": str(error)[:500], "line": lines[-1] if lines else None}
+    try:
+        text = str(error)
+    except BaseException as worse:
+        text = f"(its text cannot be told: __str__ raises {type(worse).__name__})"
+    return {"kind": str(type(error).__name__)[:100], "text": text[:500], "line": lines[-1] if lines else None}
 
 
 if __name__ == "__main__":

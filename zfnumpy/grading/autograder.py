@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .. import __version__, errors
 from ..paths import writable_folder, written_whole
-from . import _runner, bundle, check, compare, sandbox, tasks, text
+from . import _lock, _runner, bundle, check, compare, sandbox, tasks, text
 from .lessons import lesson
 
 PACKAGE = "zfcheck"
@@ -42,11 +42,11 @@ def write_bundle(number, out, draws=20, progress=iter):
     if not of.tasks:
         raise tasks.GradingError(f"lesson {number} has no tasks to grade")
     out = writable_folder(out)
-    made = [of.checks(seed) for seed in progress(range(draws))]
+    made = [of.checks() for _ in progress(range(draws))]          # by no seed that a student could draw with too
     grading = writable_folder(out / PACKAGE / "grading")
     (out / PACKAGE / "__init__.py").touch()
     (grading / "__init__.py").touch()
-    for module in (_runner, sandbox, compare, check, tasks, text, bundle):
+    for module in (_lock, _runner, sandbox, compare, check, tasks, text, bundle):
         _write(grading / Path(module.__file__).name, Path(module.__file__).read_text(encoding="utf-8"))
     _write(out / PACKAGE / "errors.py", Path(errors.__file__).read_text(encoding="utf-8"))
     with written_whole(grading / bundle.CASES) as path:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from ._runner import pack, unpack
 from .check import Case, Result, TaskCheck, check_text
+from .compare import tidy
 from .tasks import GradingError, Task
-from .text import SUFFIXES, submission_text
+from .text import all_below, submission_text
 
 CASES = "cases.bin"
 
@@ -43,7 +44,7 @@ def _as_dict(case):
 def main(submissions, results):
     """Check the one submission in a folder and write Gradescope's results."""
     name, tasks, draws = unpacked((Path(__file__).parent / CASES).read_bytes())
-    found = sorted(path for path in Path(submissions).rglob("*") if path.suffix in SUFFIXES)
+    found = all_below(submissions)
     named = [path for path in found if path.name.startswith(name[:3])] or found
     try:
         if len(named) != 1:
@@ -51,7 +52,7 @@ def main(submissions, results):
         checks, trouble = random.SystemRandom().choice(draws), ""
         graded = check_text(submission_text(named[0]), tasks, checks, named[0].name)
     except GradingError as error:
-        graded, trouble = [Result(task.number, task.text, 0, task.points) for task in tasks], str(error)
+        graded, trouble = [Result(task.number, task.text, 0, task.points) for task in tasks], tidy(error)
     Path(results).write_text(json.dumps(gradescope(graded, trouble), indent=1, ensure_ascii=False), encoding="utf-8")
 
 

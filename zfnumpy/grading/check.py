@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from . import sandbox
-from ._runner import Code, own
-from .compare import difference
+from ._runner import KINDS, Code, own
+from .compare import difference, tidy
 from .tasks import GradingError, part_for
 
 
@@ -81,7 +81,10 @@ def check_text(text, tasks, checks, name="the submission", limits=None):
     The text is never run here, only in processes of their own (see sandbox). A task whose code fails, hangs or ends its
     process does not stop the others.
     """
-    return [_checked(text, task, checks[task.number], name, limits) for task in tasks]
+    results = [_checked(text, task, checks[task.number], name, limits) for task in tasks]
+    for result in results:
+        result.lines = [tidy(line) for line in result.lines]
+    return results
 
 
 def _checked(text, task, check, name, limits):
@@ -144,6 +147,12 @@ def _wrong_with(case, answer, task):
 def _projected(got, v, number, explanation, tolerance):
     if not isinstance(got, np.ndarray) or got.shape != v.shape:
         return difference(got, np.zeros_like(v), tolerance)
-    seen = float(np.sum(got * v))
-    close = abs(seen - number) <= tolerance * max(abs(number), float(np.abs(got * v).sum()))
+    if got.dtype.kind not in KINDS:
+        return f"the result should hold numbers, got {got.dtype}"
+    with np.errstate(all="ignore"):
+        seen, size = float(np.sum(got * v).real), float(np.abs(got * v).sum())
+    if not np.isfinite(size):
+        return "the result holds inf or nan, or numbers near to it"
+    # Rounding grows with what is summed; but values that are huge and cancel are not right for that.
+    close = abs(seen - number) <= tolerance * min(max(abs(number), size), 1e4 * abs(number))
     return None if close else f"{explanation}: it should give {number:.6g}, yours gives {seen:.6g}"

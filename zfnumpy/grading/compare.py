@@ -5,6 +5,12 @@ import numpy as np
 from ._runner import Unknown
 
 
+def tidy(text, most=600):
+    """Return text that a student had a hand in as one line to print: no control characters, nothing that turns it round."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)[:most + 1])
+    return text if len(text) <= most else text[:most - 1] + "…"
+
+
 def difference(got, expected, tolerance=1e-6, what="the result"):
     """Return None where `got` is what was `expected`, else a line that says where they first differ.
 
@@ -20,7 +26,7 @@ def difference(got, expected, tolerance=1e-6, what="the result"):
         return next((line for line in found if line), None)
     if isinstance(expected, dict):
         if not isinstance(got, dict) or set(got) != set(expected):
-            keys = ", ".join(map(str, got)) if isinstance(got, dict) else _named(got)
+            keys = ", ".join(str(key)[:50] for key in list(got)[:20]) if isinstance(got, dict) else _named(got)
             return f"{what} should be a dict of {', '.join(map(str, expected))}, got {keys}"
         found = (difference(got[key], expected[key], tolerance, f"{what}[{key!r}]") for key in expected)
         return next((line for line in found if line), None)
@@ -73,4 +79,7 @@ def _named(value):
         return str(value)
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
-    return "None" if value is None else f"{value!r}" if isinstance(value, (int, float, str)) else f"a {type(value).__name__}"
+    if isinstance(value, (int, float, str)):
+        text = f"{value!r}"
+        return text if len(text) <= 100 else text[:99] + "…"
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -10,7 +10,6 @@ open network connections; use a container without a network where submissions ar
 import contextlib
 import math
 import os
-import pwd
 import random
 import selectors
 import shutil
@@ -28,6 +27,9 @@ from .tasks import GradingError
 
 PACKAGES = ("zfnumpy", "torch", "torchvision", "tensorflow", "jax", "scipy", "sklearn", "skimage", "cv2", "numba")
 MOST_OUTPUT = 1 << 16        # bytes of what a student prints that are kept
+MOST_HEAD = 8 << 20          # bytes of an answer that are not arrays
+START = 60                   # seconds that Python and NumPy may take to start on a busy machine
+_READY = _runner.pack({"ready": True})
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Limits:
     clock: float = 15        # more, since others may want the processor too
     memory: int = 2 << 30
     file_size: int = 16 << 20
-    answer: int = 256 << 20
+    answer: int = 64 << 20
 
 
 @dataclass
@@ -50,24 +52,31 @@ class Outcome:
     ended: str = ""
 
 
+def refuse_where_none_can_be():
+    """Refuse in one line where there are no pipes to wait for and no bounds: on Windows."""
+    if os.name != "posix":
+        raise GradingError("a student's code is run on Linux and macOS only; on Windows use WSL or an autograder")
+
+
 def call(source, function, calls, file="submission.py", refused=PACKAGES, limits=None):
     """Call `function` of a Python source with each (args, kwargs) of `calls`, in a process of its own: an Outcome.
 
     An answer is {"value", "args", "kwargs"}, the arguments as they are after the call, or {"failed": {"kind", "text",
     "line"}}. Fewer answers than calls: the process ended, and `ended` says how.
     """
+    refuse_where_none_can_be()
     limits = limits or Limits()
     user = _unused_user() if hasattr(os, "geteuid") and os.geteuid() == 0 else None
-    request = _runner.pack({"source": source, "function": function, "calls": [list(each) for each in calls], "file": file,
-                            "refused": list(refused), "user": user,
-                            "limits": [math.ceil(limits.seconds), limits.memory, limits.file_size]})
     scratch = tempfile.mkdtemp(prefix="zfnumpy-check-")
     try:
-        if user is not None:
-            os.chown(scratch, user, user)
+        request = _runner.pack({"source": source, "function": function, "calls": [list(each) for each in calls],
+                                "file": file, "refused": list(refused), "user": user, "folder": scratch,
+                                "limits": [math.ceil(limits.seconds), limits.memory, limits.file_size]})
+        os.chmod(scratch, 0o555)
         return _run(request, scratch, limits, len(calls))
     finally:
         _end_all(user)
+        os.chmod(scratch, 0o700)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -75,6 +84,8 @@ def _run(request, scratch, limits, most):
     ours, theirs = os.pipe()
     env = {"PATH": "/usr/bin:/bin", "HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1",
            "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # Without it a Python that was loaded as a module does not start.
+    env |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
     command = [sys.executable, "-I", "-B", str(Path(_runner.__file__)), str(theirs)]
     try:
         process = subprocess.Popen(command, cwd=scratch, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -99,7 +110,8 @@ def _run(request, scratch, limits, most):
 def _listen(process, ours, request, limits, most):
     """Send the request and gather answers and prints until the process ends, or its time does."""
     found, printed, replied = Outcome(), bytearray(), bytearray()
-    deadline, left, too_much = time.monotonic() + limits.clock, memoryview(request), False
+    deadline, left, too_much = time.monotonic() + START + limits.clock, memoryview(request), False
+    ready_in, is_ready = len(_READY), False
     for pipe in (process.stdin, process.stdout):
         os.set_blocking(pipe.fileno(), False)
     with selectors.DefaultSelector() as ready:
@@ -129,12 +141,17 @@ def _listen(process, ours, request, limits, most):
                 elif key.fd == ours:
                     replied += got
                     too_much = len(replied) > limits.answer
+                    if not is_ready and len(replied) >= ready_in:            # the student's time begins here
+                        is_ready, deadline = True, time.monotonic() + limits.clock
                 elif len(printed) < MOST_OUTPUT:
                     printed += got
             if process.poll() is not None and ours in {key.fd for key in ready.get_map().values()}:
                 deadline = min(deadline, time.monotonic() + 0.5)        # whoever else holds the pipe has that long
     found.printed = printed[:MOST_OUTPUT].decode(errors="replace")
-    broken = _answers(replied, found.answers) or len(found.answers) > most
+    if not replied.startswith(_READY):
+        why = found.printed.strip().splitlines()[-1:] or [f"nothing came back within {START} s"]
+        raise GradingError(f"the process for the code did not start, which is not the student's fault: {why[0][:300]}")
+    broken = _answers(memoryview(replied)[ready_in:], found.answers, most)
     if too_much:
         found.ended = f"it returned more than {limits.answer >> 20} MiB"
     elif broken:
@@ -142,26 +159,42 @@ def _listen(process, ours, request, limits, most):
     elif process.poll() is None and time.monotonic() >= deadline:
         found.ended = f"it did not end within {limits.clock:g} s"
     else:
-        found.ended = _how(process.wait(), found.printed, limits)
+        try:          # the pipe is closed, and the process should be ending
+            found.ended = _how(process.wait(max(0.5, deadline - time.monotonic())), found.printed, limits)
+        except subprocess.TimeoutExpired:
+            found.ended = f"it did not end within {limits.clock:g} s"
     return found
 
 
-def _answers(replied, answers):
-    """Append the answers of all whole frames; True where the bytes are no frames."""
+def _answers(replied, answers, most):
+    """Append the answers of all whole frames; True where the bytes are no answers, or more than `most`."""
     offset = 0
     while offset + 8 <= len(replied):
         size, = struct.unpack_from("<Q", replied, offset)
         if offset + 8 + size > len(replied):
             return False
+        if len(answers) == most:
+            return True
         try:
-            answer = _runner.unpack(bytes(replied[offset + 8:offset + 8 + size]))
+            answer = _runner.unpack(bytes(replied[offset + 8:offset + 8 + size]), MOST_HEAD)
         except ValueError:
             return True
-        if not isinstance(answer, dict) or not ({"failed"} == set(answer) or {"value", "args", "kwargs"} == set(answer)):
+        if not _is_answer(answer):
             return True
         answers.append(answer)
         offset += 8 + size
     return False
+
+
+def _is_answer(answer):
+    if not isinstance(answer, dict):
+        return False
+    if set(answer) == {"value", "args", "kwargs"}:
+        return isinstance(answer["args"], (list, tuple)) and isinstance(answer["kwargs"], dict)
+    failed = answer.get("failed")
+    return (set(answer) == {"failed"} and isinstance(failed, dict) and set(failed) - {"before"} == {"kind", "text", "line"}
+            and isinstance(failed["kind"], str) and isinstance(failed["text"], str)
+            and isinstance(failed["line"], (int, type(None))))
 
 
 def _how(code, printed, limits):
@@ -177,13 +210,40 @@ def _how(code, printed, limits):
 
 
 def _unused_user():
-    """Return a user id that nobody has and no process runs under."""
-    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    """Return a user id that nobody has and no process runs under; None where root is root of a single user only."""
+    import pwd  # not there on Windows
+
+    ranges = _granted_users()
+    if not ranges:
+        return None
+    running = set()
+    for entry in os.scandir("/proc") if os.path.isdir("/proc/self") else ():
+        with contextlib.suppress(OSError):
+            if entry.name.isdecimal():
+                running.add(entry.stat().st_uid)
     for _ in range(1000):
-        user = random.SystemRandom().randrange(1 << 20, 1 << 24)
-        if user not in taken:
+        low, high = random.SystemRandom().choice(ranges)
+        user = random.SystemRandom().randrange(low, high)
+        with contextlib.suppress(KeyError):
+            pwd.getpwuid(user)
+            continue
+        if user not in running:
             return user
     raise GradingError("every user id that was tried is taken")
+
+
+def _granted_users(path="/proc/self/uid_map"):
+    """List the ranges (low, high) of high user ids that root may become: all, or in some containers only a few, or none."""
+    try:
+        lines = [tuple(map(int, line.split())) for line in Path(path).read_text().splitlines()]
+    except (OSError, ValueError):
+        lines = [(0, 0, 1 << 24)]
+    for low, high in ((1 << 20, 1 << 24), (10_000, 65_000)):
+        found = [(max(low, first), min(high, first + count)) for first, _, count in lines]
+        found = [(a, b) for a, b in found if a < b]
+        if found:
+            return found
+    return []
 
 
 def _end_all(user):

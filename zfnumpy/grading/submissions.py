@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..paths import written_whole
+from . import sandbox
 from .bundle import gradescope
 from .check import Result
+from .compare import tidy
 from .lessons import lesson, lesson_of
 from .tasks import GradingError
 from .text import SUFFIXES, submission_text
@@ -69,12 +71,15 @@ def grade_all(paths, number=None, jobs=1, seed=None, progress=iter, root=None):
     `progress` wraps the iterable (tqdm, say). root: the folder that names are told from.
     """
     def one(path):
-        name = str(Path(path).relative_to(root)) if root else Path(path).name
+        name = tidy(Path(path).relative_to(root) if root else Path(path).name)
         try:
-            return grade(path, number, seed, name)
+            graded = grade(path, number, seed, name)
         except Exception as error:          # a bug of ours must not cost a class its grades either
-            return Grade(name, trouble=f"could not be checked: {type(error).__name__}: {error}")
+            graded = Grade(name, trouble=f"could not be checked: {type(error).__name__}: {error}")
+        graded.trouble = tidy(graded.trouble)
+        return graded
 
+    sandbox.refuse_where_none_can_be()
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         return list(progress(pool.map(one, paths)))
 
@@ -96,4 +101,10 @@ def save_csv(path, grades):
         writer.writerow(["submission", "points", "of", *numbers, "remark"])
         for each in grades:
             by_number = {result.number: result.points for result in each.results}
-            writer.writerow([each.name, each.points, each.most, *(by_number.get(n, "") for n in numbers), each.trouble])
+            writer.writerow([_cell(each.name), each.points, each.most, *(by_number.get(n, "") for n in numbers),
+                             _cell(each.trouble)])
+
+
+def _cell(text):
+    """Return text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in "=+-@" and text else text

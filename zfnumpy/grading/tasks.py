@@ -104,18 +104,18 @@ def part_for(text, function, name="the submission"):
             given.setdefault(defined, []).append(node)
     if not any(isinstance(node, ast.FunctionDef) for node in given.get(function, ())):
         raise GradingError(f"{name} has no function {function}() at its top level")
-    wanted, kept = [function], []
+    wanted, kept = [function], {}
     while wanted:
         for node in given.pop(wanted.pop(), ()):
-            if node not in kept:
-                kept.append(node)
+            if id(node) not in kept:
+                kept[id(node)] = node
                 wanted += _leads_to(node)
     keep = set()
-    for node in kept:
+    for node in kept.values():
         first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
         keep.update(range(first, node.end_lineno + 1))
     source = "\n".join(line if number in keep else "" for number, line in enumerate(lines, 1)) + "\n"
-    return source, sorted({package for node in kept for package in _imports(node)})
+    return source, sorted({package for node in kept.values() for package in _imports(node)})
 
 
 def _defines(node):
