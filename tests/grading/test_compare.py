@@ -22,6 +22,8 @@ def changed(value, *index):
     (changed(9, 1, 0), A, "the result[1, 0] should be 3, got 9; 1 of 6 values differ"),
     (A[:1], A, "the result should have shape (2, 3), got (1, 3)"),
     (A.astype(np.float32), A, "the result should be float64, got float32"),
+    (changed(3.0000004, 1, 0), changed(3.00001, 1, 0), "the result[1, 0] should be 3.00001, got 3; 1 of 6 values differ"),
+    (1.00000001, 1.00001, "the result should be 1.00001, got 1"), (2.0, 2.0000101, "the result should be 2.00001, got 2"),
     (None, A, "the result is None: the function returns nothing"),
     (changed(np.nan, 0, 2), A, "the result[0, 2] should be 2, got nan; 1 of 6 values differ"),
     (A, changed(np.inf, 0, 0), "the result[0, 0] should be inf, got 0; 1 of 6 values differ"),

@@ -92,7 +92,7 @@ def test_a_folder_of_submissions_is_graded_side_by_side(tmp_path, half, capsys):
     assert main(["lesson", "grade", str(folder), "--jobs", "2", "--csv", str(table)]) == 0
     with open(table, newline="", encoding="utf-8") as file:
         rows = {row["submission"].partition(os.sep)[0]: row for row in csv.DictReader(file)}
-    points = {student: float(row["points"]) for student, row in rows.items()}
+    points = {student: float(row["points"] or 0) for student, row in rows.items()}
     assert points == {"anna": MOST, "bert": 0, "carl": MOST - OF.tasks[-1].points, "dora": 0, "emil": 0, "fritz": 0}
     assert "named as its lesson" in rows["fritz"]["remark"]
     assert list(rows["anna"])[3:-1] == [task.number for task in OF.tasks]
@@ -158,7 +158,7 @@ def test_a_folder_of_traps_does_not_stop_the_rest(tmp_path, capsys):
                           ("03_large.ipynb", "clear its outputs"), ("03_nested.ipynb", "not a notebook"),
                           ("03_long.py", "KiB of code"), ("03_new\\nline.py", ""), ("'=1+1.py", "named as its lesson"),
                           ("03_\\udcff.py", ""), (f"a/{NAME}", "")):
-        assert float(rows[name]["points"]) == 0
+        assert float(rows[name]["points"] or 0) == 0
         assert message in rows[name]["remark"]
     assert len(rows) == 10
     assert "those of --seed" in said

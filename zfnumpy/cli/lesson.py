@@ -29,7 +29,8 @@ def add_commands(group):
     sub = what("check", run_check, "Check the tasks of a lesson that was filled in.",
                "zfnumpy lesson check mine/03_backpropagation.py")
     sub.add_argument("submission", help="a script or notebook named as its lesson, or a folder of them")
-    sub.add_argument("--hint", action="count", default=0, help="say more where a task is wrong; twice or thrice: still more")
+    sub.add_argument("--hint", action="count", default=0,
+                     help="say more where a task is wrong; given three times it says nearly the answer")
     sub.add_argument("--json", metavar="FILE", help="also write the results as Gradescope reads them")
     sub.add_argument("--seed", type=whole(0), help="of the cases, to meet the same again (default: new ones)")
 
@@ -95,13 +96,14 @@ def run_check(args):
     paths = submissions.submissions_in(args.submission)
     grades = submissions.grade_all(paths, seed=args.seed, progress=bar(len(paths), "checking", "lesson"))
     for each in grades:
-        print(f"{each.name}: {each.points:g} of {each.most} points")
+        print(f"{each.name}: " + (f"{each.points:g} of {each.most} points" if each.most else "not checked"))
         if each.trouble:
             print(_wrapped(each.trouble, "  "))
         for result in each.results:
-            mark = "right" if not result.lines else "" if result.lines == ["not done yet"] else "WRONG"
-            print(f"  {result.number}  {result.points:g}/{result.most}  {mark or 'not done yet'}  {result.title}")
-            for line in [] if not mark else result.lines:
+            mark = "not checked" if each.trouble else "right" if not result.lines else "WRONG"
+            mark = "not done yet" if result.lines == ["not done yet"] else mark
+            print(f"  {result.number}  {result.points:g}/{result.most}  {mark}  {result.title}")
+            for line in result.lines if mark == "WRONG" else []:
                 print(_wrapped(line, "       - "))
             if result.lines:
                 for hint in result.hints[:args.hint]:

@@ -59,7 +59,8 @@ def main(submissions, results):
 def gradescope(results, trouble=""):
     """Return Gradescope's results.json for Results, as a dict: a test a task."""
     tests = [{"name": f"Task {result.number}: {result.title}", "score": result.points, "max_score": result.most,
-              "output": "\n".join(result.lines) or "right"} for result in results]
+              "output": "\n".join(result.lines) or ("right" if result.points == result.most else trouble or "not checked")}
+             for result in results]
     return {"tests": tests, **({"output": trouble} if trouble else {})}
 
 

@@ -5,6 +5,8 @@ TaskCheck}, all plain data, so that an autograder can carry the answers of many 
 check starts no compilation: references are plain NumPy.
 """
 
+import ast
+import re
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from . import sandbox
 from ._runner import KINDS, Code, own
 from .compare import difference, tidy
-from .tasks import GradingError, part_for
+from .tasks import GradingError, parsed, part_for
 
 
 @dataclass
@@ -82,9 +84,24 @@ def check_text(text, tasks, checks, name="the submission", limits=None):
     process does not stop the others.
     """
     results = [_checked(text, task, checks[task.number], name, limits) for task in tasks]
-    for result in results:
+    right = {task.function: result for task, result in zip(tasks, results)}
+    for task, result in zip(tasks, results):
+        built_on = [right[name] for name in _functions_below(text, task.function, name) if name in right]
+        weak = [below for below in built_on if below.points < below.most]
+        if result.points < result.most and weak and result.lines != ["not done yet"]:
+            numbers = " and ".join(below.number for below in weak)
+            result.lines.insert(0, f"it uses what task {numbers} asks for, which is not right yet: mend that first")
         result.lines = [tidy(line) for line in result.lines]
     return results
+
+
+def _functions_below(text, function, name):
+    """Return the names of the other functions that a submission's function leads to."""
+    try:
+        tree = parsed(part_for(text, function, name)[0], name)
+    except GradingError:
+        return []
+    return [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name != function]
 
 
 def _checked(text, task, check, name, limits):
@@ -102,7 +119,7 @@ def _checked(text, task, check, name, limits):
     lines = _lines(check.cases, outcome, task)
     wrong = sum(line is not None for line in lines)
     result.points = round(task.points * (1 - wrong / len(lines)), 2)
-    result.lines = list(dict.fromkeys(f"{each.about}: {line}" for each, line in zip(check.cases, lines) if line))
+    result.lines = _gathered([(each.about, line) for each, line in zip(check.cases, lines) if line])
     if all(line == "not done yet" for line in lines):
         result.lines = ["not done yet"]
     elif wrong and outcome.printed.strip():
@@ -113,6 +130,7 @@ def _checked(text, task, check, name, limits):
 def _lines(cases, outcome, task):
     """Return for each case what is wrong with its answer, None for nothing."""
     lines = [_wrong_with(*pair, task) for pair in zip(cases, outcome.answers)]
+    lines = _with_mistakes(cases, outcome.answers, lines)
     if len(lines) == 1 and len(cases) > 1 and outcome.answers[0].get("failed", {}).get("before"):
         return lines * len(cases)                            # the file itself could not be run
     ended = outcome.ended or "the process ended before the function returned"
@@ -136,12 +154,50 @@ def _wrong_with(case, answer, task):
         line = difference(got, case.expected, case.tolerance)
     if line is None and case.dot is not None:
         line = _projected(got, *case.dot, case.tolerance)
-    for mistake, value in case.wrong:
-        if line is not None and not difference(got, value, case.tolerance):
-            return f"{line}. {mistake}"
     if line is not None and ("should be float64, got float32" in line or "should be float32, got float64" in line):
         return f"{line}. The dtype that comes in goes out: which line makes it another?"
     return line
+
+
+def _with_mistakes(cases, answers, lines):
+    """Name in each line the mistake that gives just this result; of several the one that explains most of the cases.
+
+    A mistake that would show in a case that is right is not the student's.
+    """
+    def made(case, answer, value):
+        return "value" in answer and not difference(answer["value"], value, case.tolerance)
+
+    explained, excluded = {}, set()
+    for case, answer, line in zip(cases, answers, lines):
+        for mistake, value in case.wrong:
+            if line is None:
+                excluded.add(mistake)
+            elif made(case, answer, value):
+                explained[mistake] = explained.get(mistake, 0) + 1
+    named = []
+    for case, answer, line in zip(cases, answers, lines):
+        fitting = [mistake for mistake, value in case.wrong
+                   if line and mistake not in excluded and made(case, answer, value)]
+        named.append(f"{line}. {max(fitting, key=explained.get)}" if fitting else line)
+    return named
+
+
+def _gathered(found):
+    """Return lines of (case, what is wrong with it): the first of each kind in full, and which other cases are like it.
+
+    Alike are cases with the same mistake, the same exception, or, where neither is known, only a number that is wrong.
+    """
+    kinds = {}
+    for about, line in found:
+        mistake = line.partition(". ")[2]
+        kind = mistake or re.sub(r"[-\d.(),\[\]]+", "", line.partition(" should be ")[0])
+        kinds.setdefault(kind, []).append((about, line))
+    lines = []
+    for alike in kinds.values():
+        (about, line), *others = dict.fromkeys(alike)
+        names = list(dict.fromkeys(name for name, _ in others if name != about))
+        lines.append(f"{about}: {line}" + (f" (the same in: {'; '.join(names)})" if names else ""))
+    return lines
 
 
 def _projected(got, v, number, explanation, tolerance):

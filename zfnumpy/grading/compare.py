@@ -63,15 +63,20 @@ def _array_difference(got, expected, tolerance, what):
         return None
     wrong = np.argwhere(~same)
     if is_scalar:
-        return f"{what} should be {_number(expected)}, got {_number(got)}"
+        return f"{what} should be {_apart(expected, got)}"
     first = tuple(int(i) for i in wrong[0])
     place = ", ".join(map(str, first))
-    return (f"{what}[{place}] should be {_number(wanted[first])}, got {_number(array[first])}; "
+    return (f"{what}[{place}] should be {_apart(wanted[first], array[first])}; "
             f"{len(wrong)} of {wanted.size} values differ")
 
 
-def _number(value):
-    return f"{value:.6g}" if np.asarray(value).dtype.kind in "fc" else str(value)
+def _apart(expected, got):
+    """Return two numbers in as many digits as it takes to tell them apart."""
+    for digits in (6, 10, 17):
+        pair = [f"{value:.{digits}g}" if np.asarray(value).dtype.kind in "fc" else str(value) for value in (expected, got)]
+        if pair[0] != pair[1]:
+            break
+    return f"{pair[0]}, got {pair[1]}"
 
 
 def _named(value):

@@ -165,7 +165,11 @@ def _relative(rng):
     def elementwise(a, b):
         return float((np.abs(a - b) / np.maximum(np.abs(a), np.abs(b))).max())
 
-    mistakes = [("It looks as if nothing is divided by: a difference alone does not say whether it is large.", absolute),
+    def no_zero(a, b):
+        return float(np.abs(a - b).max() / max(np.abs(a).max(), np.abs(b).max()))
+
+    mistakes = [("It looks as if 0 is divided by 0: two arrays of zeros do not differ, so return 0.0.", no_zero),
+                ("It looks as if nothing is divided by: a difference alone does not say whether it is large.", absolute),
                 ("It looks as if signs are kept: take magnitudes.", signed),
                 ("It looks as if each pair is divided by itself: then two tiny numbers, all rounding, outweigh the rest.",
                  elementwise)]

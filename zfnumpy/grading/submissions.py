@@ -12,7 +12,7 @@ from .bundle import gradescope
 from .check import Result
 from .compare import tidy
 from .lessons import lesson, lesson_of
-from .tasks import GradingError
+from .tasks import GradingError, parsed
 from .text import SUFFIXES, submission_text
 
 
@@ -59,7 +59,9 @@ def grade(path, number=None, seed=None, name=None):
     except GradingError as error:
         return Grade(name, trouble=str(error))
     try:
-        return Grade(name, of.check(submission_text(path), Path(path).name, seed))
+        text = submission_text(path)
+        parsed(text, Path(path).name)
+        return Grade(name, of.check(text, Path(path).name, seed))
     except GradingError as error:
         none = [Result(task.number, task.text, 0, task.points) for task in of.tasks]
         return Grade(name, none, str(error))
@@ -101,7 +103,8 @@ def save_csv(path, grades):
         writer.writerow(["submission", "points", "of", *numbers, "remark"])
         for each in grades:
             by_number = {result.number: result.points for result in each.results}
-            writer.writerow([_cell(each.name), each.points, each.most, *(by_number.get(n, "") for n in numbers),
+            points = [each.points, each.most] if each.most else ["", ""]
+            writer.writerow([_cell(each.name), *points, *(by_number.get(n, "") for n in numbers),
                              _cell(each.trouble)])
 
 
