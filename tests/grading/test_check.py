@@ -58,7 +58,7 @@ def test_points_and_lines(source, points, lines):
 
 
 def test_a_change_of_the_input_a_print_and_a_failing_file_are_told():
-    assert "changes its input in place (the input[0] should be 1, got 2" in checked(
+    assert "changes its input in place (argument 1[0] was 1, is now 2; 3 of 3 values differ); work on a copy" in checked(
         "def double(x, k=1):\n    x *= 2\n    return x\n")[1][0]
     lines = checked("def double(x, k=1):\n    print('look', x)\n    return x[len(x)]\n")[1]
     assert lines[0].startswith("numbers: IndexError in line 6: ")
@@ -92,6 +92,21 @@ def test_what_a_student_raises_cannot_rewrite_the_terminal():
     assert len(lines[0]) <= 600
     points, lines = checked("def double(x, k=1):\n    return {'x' * 99999: 1}\n")
     assert len(lines[0]) <= 600
+
+
+def test_the_mistake_that_most_cases_look_like_is_named_and_a_small_case_says_nothing_else():
+    """x = 0 and x = 2 look like squaring too; x = 1 like adding one; only tripling explains the rest."""
+    mistakes = [("squared", lambda x: x * x), ("plus one", lambda x: x + 1), ("tripled", lambda x: 3 * x)]
+    cases = [case(str(i), double, np.array(x), mistakes=mistakes) for i, x in enumerate(([3.0], [0.5], [2.0, 4], [5.0]))]
+    named = [line.partition("differ. ")[2] for line in checked("def double(x):\n    return 3 * x\n", TaskCheck(cases))[1]]
+    assert named == ["tripled"] * 4
+    named = [line.partition("differ. ")[2] for line in checked(
+        "def double(x):\n    return 3 * x if x[0] > 2.5 else x * 7\n", TaskCheck(cases))[1]]
+    assert named == ["tripled", "", "", "tripled"]
+    alone = [case("a", double, np.array([9.0]), mistakes=mistakes), case("b", double, np.array([8.0]), mistakes=mistakes)]
+    named = [line.partition("differ. ")[2] for line in checked(
+        "def double(x):\n    return x * x if x[0] > 8.5 else x + 1\n", TaskCheck(alone))[1]]
+    assert named == ["squared", "plus one"]
 
 
 def test_a_function_can_be_an_argument():

@@ -50,6 +50,11 @@ def test_what_is_the_same(got, expected):
     assert difference(got, expected) is None
 
 
+def test_numbers_that_differ_look_different():
+    assert difference(changed(3.0000004, 1, 0), A, 0) == "the result[1, 0] should be 3, got 3.0000004; 1 of 6 values differ"
+    assert difference(5.0, 5.0000001, 0) == "the result should be 5.0000001, got 5"
+
+
 @given(arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.floats(-1e6, 1e6)), st.data())
 def test_any_single_change_is_found_where_it_is(a, data):
     index = data.draw(st.tuples(*(st.integers(0, n - 1) for n in a.shape)))

@@ -29,7 +29,8 @@ itself) and upload the zip as a Programming Assignment's autograder. Students ha
 each submission meets one of them. There is no solution here. Points: {points}.
 
 A submission's functions run one task after another in a process of their own, as a user without rights, with bounds on
-time, memory, processes and files, and cannot read this folder. They can open network connections where the container can.
+time and memory. They cannot read this folder, start processes or, where the kernel has Landlock and seccomp, open files and
+network connections. A file that is a link, or more than 16 MiB, or has more than 256 KiB of code, gets no points.
 """
 
 

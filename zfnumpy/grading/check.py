@@ -7,6 +7,7 @@ check starts no compilation: references are plain NumPy.
 
 import ast
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -15,6 +16,8 @@ from . import sandbox
 from ._runner import KINDS, Code, own
 from .compare import difference, tidy
 from .tasks import GradingError, parsed, part_for
+
+CHANGED = "it changes its input in place"
 
 
 @dataclass
@@ -130,11 +133,31 @@ def _checked(text, task, check, name, limits):
 def _lines(cases, outcome, task):
     """Return for each case what is wrong with its answer, None for nothing."""
     lines = [_wrong_with(*pair, task) for pair in zip(cases, outcome.answers)]
-    lines = _with_mistakes(cases, outcome.answers, lines)
+    named = _likely(cases, outcome.answers, lines)
+    lines = [f"{line}. {mistake}" if mistake else line for line, mistake in zip(lines, named)]
     if len(lines) == 1 and len(cases) > 1 and outcome.answers[0].get("failed", {}).get("before"):
         return lines * len(cases)                            # the file itself could not be run
     ended = outcome.ended or "the process ended before the function returned"
     return lines + [ended] * (len(cases) - len(lines))
+
+
+def _likely(cases, answers, lines):
+    """Return for each answer the known mistake that it looks like, None for none.
+
+    A small case may look like several. What most cases look like is named; and a mistake that at least as many cases speak
+    against as for is not, where there is one of which that is not so.
+    """
+    looks, hits, misses = [], Counter(), Counter()
+    for each, answer, line in zip(cases, answers, lines):
+        own_line = "value" in answer and (line is None or not line.startswith(CHANGED))
+        same = [mistake for mistake, value in each.wrong
+                if own_line and line and not difference(answer["value"], value, each.tolerance)]
+        looks.append(same)
+        hits.update(same)
+        misses.update(mistake for mistake, _ in each.wrong if own_line and mistake not in same)
+    good = {mistake for mistake in hits if hits[mistake] > misses[mistake]}
+    named = [[mistake for mistake in same if mistake in good or not good] for same in looks]
+    return [max(same, key=lambda mistake: (hits[mistake], -misses[mistake]), default=None) for same in named]
 
 
 def _wrong_with(case, answer, task):
@@ -144,11 +167,13 @@ def _wrong_with(case, answer, task):
             return "not done yet"
         where = f" in line {failed['line']}" if failed["line"] else ""
         return f"{failed['kind']}{where}: {failed['text']}"
-    pairs = [*zip(case.args, answer["args"]), *((value, answer["kwargs"].get(key)) for key, value in case.kwargs.items())]
-    for before, after in pairs:
-        changed = None if isinstance(before, Code) else difference(after, before, 0, "the input")
+    pairs = [*((f"argument {i}", *pair) for i, pair in enumerate(zip(case.args, answer["args"]), 1)),
+             *((f"argument {key}", value, answer["kwargs"].get(key)) for key, value in case.kwargs.items())]
+    for what, before, after in pairs:
+        changed = None if isinstance(before, Code) else difference(after, before, 0, what)
         if changed:
-            return f"it changes its input in place ({changed}); work on a copy"
+            changed = changed.replace(" should be ", " was ").replace(", got ", ", is now ")
+            return f"{CHANGED} ({changed}); work on a copy"
     got, line = answer["value"], None
     if case.expected is not ...:
         line = difference(got, case.expected, case.tolerance)
@@ -157,29 +182,6 @@ def _wrong_with(case, answer, task):
     if line is not None and ("should be float64, got float32" in line or "should be float32, got float64" in line):
         return f"{line}. The dtype that comes in goes out: which line makes it another?"
     return line
-
-
-def _with_mistakes(cases, answers, lines):
-    """Name in each line the mistake that gives just this result; of several the one that explains most of the cases.
-
-    A mistake that would show in a case that is right is not the student's.
-    """
-    def made(case, answer, value):
-        return "value" in answer and not difference(answer["value"], value, case.tolerance)
-
-    explained, excluded = {}, set()
-    for case, answer, line in zip(cases, answers, lines):
-        for mistake, value in case.wrong:
-            if line is None:
-                excluded.add(mistake)
-            elif made(case, answer, value):
-                explained[mistake] = explained.get(mistake, 0) + 1
-    named = []
-    for case, answer, line in zip(cases, answers, lines):
-        fitting = [mistake for mistake, value in case.wrong
-                   if line and mistake not in excluded and made(case, answer, value)]
-        named.append(f"{line}. {max(fitting, key=explained.get)}" if fitting else line)
-    return named
 
 
 def _gathered(found):

@@ -63,20 +63,20 @@ def _array_difference(got, expected, tolerance, what):
         return None
     wrong = np.argwhere(~same)
     if is_scalar:
-        return f"{what} should be {_apart(expected, got)}"
+        return "{} should be {}, got {}".format(what, *_numbers(expected, got))
     first = tuple(int(i) for i in wrong[0])
     place = ", ".join(map(str, first))
-    return (f"{what}[{place}] should be {_apart(wanted[first], array[first])}; "
-            f"{len(wrong)} of {wanted.size} values differ")
+    should, is_ = _numbers(wanted[first], array[first])
+    return f"{what}[{place}] should be {should}, got {is_}; {len(wrong)} of {wanted.size} values differ"
 
 
-def _apart(expected, got):
-    """Return two numbers in as many digits as it takes to tell them apart."""
-    for digits in (6, 10, 17):
-        pair = [f"{value:.{digits}g}" if np.asarray(value).dtype.kind in "fc" else str(value) for value in (expected, got)]
-        if pair[0] != pair[1]:
+def _numbers(*values):
+    """Return numbers as text, with so many digits that different ones look different."""
+    for digits in (6, 9, 12, 17):
+        texts = [f"{value:.{digits}g}" if np.asarray(value).dtype.kind in "fc" else str(value) for value in values]
+        if len(set(texts)) == len(texts):
             break
-    return f"{pair[0]}, got {pair[1]}"
+    return texts
 
 
 def _named(value):

@@ -1,10 +1,22 @@
 """A student's function called in a process of its own, which can harm neither the grader nor the grade.
 
-What it protects against: code that hangs, forks, fills memory or disk, ends the process, prints or writes what it likes,
-changes NumPy under its own feet. Only raw values come back, and they are compared here. Where the grader is root, the
-process belongs to a user that nobody is: it can read what everybody can, write only to its scratch folder, and all that
-it has left running is ended. What it does not: it is no container. Code can read files that everybody may read and can
-open network connections; use a container without a network where submissions are hostile rather than careless.
+Only raw values come back, and they are compared here, where a student's file is never imported. The process has bounds on
+the processor, the clock, memory and what it returns and prints; it starts no other process and no thread. Where the grader
+is root it belongs to a user id that nobody has, in an empty folder that it takes for the root of all paths. On Linux
+(Landlock from 5.13, seccomp on x86_64 and aarch64) it can also open no file, send no signal, reach no network and leave no
+shared memory behind, root or not; `_lock.weaknesses` lists what of that is missing on a system.
+
+What it does not do:
+
+- Points are for values. A reference that is public, such as this package's, can be copied, and a student's function can
+  carry answers that were known beforehand: so cases are drawn anew.
+- The time of a submission is bounded for each task (`Limits`), not for all: with n tasks it may take n · clock seconds, and
+  memory on each of the jobs side by side.
+- What one call of a task does to NumPy or to Python stays for the later calls of that task.
+- The text is parsed in the grader's process (of bounded size), and comparing happens there, with NumPy.
+- It is as good as the kernel: no container, no virtual machine. On macOS there is neither Landlock nor seccomp, and often no
+  bound on memory: there, not as root, code can read, write and delete what you can, and end your processes. Where
+  submissions are hostile, grade in a container on Linux, which the autograder's is. On Windows nothing runs.
 """
 
 import contextlib
@@ -147,6 +159,9 @@ def _listen(process, ours, request, limits, most):
                     printed += got
             if process.poll() is not None and ours in {key.fd for key in ready.get_map().values()}:
                 deadline = min(deadline, time.monotonic() + 0.5)        # whoever else holds the pipe has that long
+    with contextlib.suppress(BlockingIOError, ValueError):          # what was printed before the last answer is here by now
+        while len(printed) < MOST_OUTPUT and (got := os.read(process.stdout.fileno(), 1 << 16)):
+            printed += got
     found.printed = printed[:MOST_OUTPUT].decode(errors="replace")
     if not replied.startswith(_READY):
         why = found.printed.strip().splitlines()[-1:] or [f"nothing came back within {START} s"]
