@@ -181,8 +181,6 @@ def main():
             packed = pack({"value": function(*args, **kwargs), "args": args, "kwargs": kwargs}, MOST_VALUES)
         except BaseException as error:
             packed = pack({"failed": _told(error, request["file"])})
-        with contextlib.suppress(BaseException):          # what was printed arrives before the answer
-            sys.stdout.flush()
         reply.write(packed)
         reply.flush()
 
