@@ -159,6 +159,8 @@ def _listen(process, ours, request, limits, most):
                     printed += got
             if process.poll() is not None and ours in {key.fd for key in ready.get_map().values()}:
                 deadline = min(deadline, time.monotonic() + 0.5)        # whoever else holds the pipe has that long
+    if not too_much:          # the answers' pipe is closed: the process should be ending, and says what it still has to say
+        _drain(process, printed, max(deadline, time.monotonic() + 0.5))
     found.printed = printed[:MOST_OUTPUT].decode(errors="replace")
     if not replied.startswith(_READY):
         why = found.printed.strip().splitlines()[-1:] or [f"nothing came back within {START} s"]
@@ -168,14 +170,27 @@ def _listen(process, ours, request, limits, most):
         found.ended = f"it returned more than {limits.answer >> 20} MiB"
     elif broken:
         found.ended = "what came back is not what the function returned: something else wrote to the grader's pipe"
-    elif process.poll() is None and time.monotonic() >= deadline:
+    elif process.poll() is None:
         found.ended = f"it did not end within {limits.clock:g} s"
     else:
-        try:          # the pipe is closed, and the process should be ending
-            found.ended = _how(process.wait(max(0.5, deadline - time.monotonic())), found.printed, limits)
-        except subprocess.TimeoutExpired:
-            found.ended = f"it did not end within {limits.clock:g} s"
+        found.ended = _how(process.wait(), found.printed, limits)
     return found
+
+
+def _drain(process, printed, deadline):
+    """Read what a process prints until it ends, and what then is left in the pipe."""
+    while True:
+        ended = process.poll() is not None
+        try:
+            got = os.read(process.stdout.fileno(), 1 << 16)
+        except BlockingIOError:
+            got = b""
+        if len(printed) < MOST_OUTPUT:
+            printed += got
+        if (ended and not got) or time.monotonic() >= deadline:
+            return
+        if not got:
+            time.sleep(0.005)
 
 
 def _answers(replied, answers, most):
