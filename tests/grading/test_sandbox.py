@@ -195,6 +195,16 @@ def test_closing_the_pipe_and_stopping_do_not_keep_the_grader_waiting():
     assert time.monotonic() - begin < 90
 
 
+def test_what_is_printed_to_the_last_is_kept_and_a_full_pipe_keeps_nobody_waiting():
+    begin = time.monotonic()
+    for _ in range(5):
+        assert called("def f(x):\n    print('last words')\n    return 1\n").printed == "last words\n"
+    source = "import sys\ndef f(x):\n    sys.stdout = open(1, 'w', 1 << 22)\n    print('x' * 3_000_000)\n    return 1\n"
+    many = called(source)
+    assert (len(many.printed), many.ended) == (sandbox.MOST_OUTPUT, "")
+    assert time.monotonic() - begin < 60
+
+
 FORGED = "import os\nfrom __main__ import pack\ndef f(x):\n    for fd in range(3, 64):\n        try:\n" \
          "            os.write(fd, {0})\n        except OSError:\n            pass\n    os._exit(0)\n"
 
