@@ -213,3 +213,17 @@ def test_the_lessons_are_listed(capsys):
     assert f"{OF.title}  ({MOST} points)" in said
     assert main(["lesson", "start", "77"]) == 2
     assert "there is no lesson 77; there are 0" in capsys.readouterr().err
+
+
+def test_lessons_are_run_with_their_pictures_and_what_they_print(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ZFNUMPY_FAST", "1")
+    assert main(["lesson", "run", "3", "--out", str(tmp_path)]) == 0
+    assert "Backwards through a convolution" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"which_step.png", f"{OF.name}.txt"}
+    assert "wrote which_step.png" in (tmp_path / f"{OF.name}.txt").read_text(encoding="utf-8")
+    broken = tmp_path / "lessons"
+    broken.mkdir()
+    (broken / NAME).write_text("# %% [markdown]\n# # Broken\n\n# %%\nraise ValueError('here')\n", encoding="utf-8")
+    monkeypatch.setattr("zfnumpy.cli.lesson.lesson_folder", lambda: broken)
+    assert main(["lesson", "run", "3", "--out", str(tmp_path)]) == 1
+    assert "FAILED: ValueError: here" in capsys.readouterr().out

@@ -1,15 +1,18 @@
 """`zfnumpy lesson …`: lessons to do, and what checks them."""
 
 import json
+import os
 import secrets
 import shutil
+import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 from ..errors import ZFNumpyError
 from ..grading import _lock, autograder, submissions
-from ..grading.lessons import all_lessons, lesson
+from ..grading.lessons import all_lessons, lesson, lesson_folder
 from ..grading.tasks import blanked
 from ..grading.text import all_below
 from ..paths import writable_folder, written_whole
@@ -25,6 +28,11 @@ def add_commands(group):
     sub.add_argument("--out", default=".", help="folder (default: here)")
     sub.add_argument("--notebook", action="store_true", help="as a Jupyter notebook, not a script")
     sub.add_argument("--solved", action="store_true", help="with the solutions, for who teaches")
+
+    sub = what("run", run_lessons, "Run solved lessons from top to bottom: what they print and their pictures.",
+               "zfnumpy lesson run 8 10 --out lessons_run")
+    sub.add_argument("numbers", nargs="*", type=whole(0), metavar="NUMBER", help="lessons (default: all)")
+    sub.add_argument("--out", default="lessons_run", help="folder for pictures and NN_lesson.txt (default: lessons_run)")
 
     sub = what("check", run_check, "Check the tasks of a lesson that was filled in.",
                "zfnumpy lesson check mine/03_backpropagation.py")
@@ -70,6 +78,23 @@ def run_start(args):
         beside.write_text(text, encoding="utf-8")
     print(f"wrote {path}; to check it: zfnumpy lesson check {path}")
     return 0
+
+
+def run_lessons(args):
+    chosen, out = [lesson(number) for number in args.numbers] or all_lessons(), writable_folder(args.out)
+    path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
+    env, failed = os.environ | {"PYTHONPATH": path, "MPLBACKEND": "Agg"}, 0
+    for each in bar(len(chosen), "running", "lesson")(chosen):
+        began = time.perf_counter()
+        done = subprocess.run([sys.executable, str(lesson_folder() / f"{each.name}.py")], cwd=out, env=env, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        with written_whole(out / f"{each.name}.txt") as beside:
+            beside.write_text(done.stdout, encoding="utf-8")
+        failed += done.returncode != 0
+        ended = "" if done.returncode == 0 else f"  FAILED: {(done.stdout.strip().splitlines() or [''])[-1]}"
+        print(f"{each.number:2d}  {time.perf_counter() - began:5.1f} s  {each.title}{ended}", flush=True)
+    print(f"pictures and what was printed are in {out}")
+    return 1 if failed else 0
 
 
 def notebook(script):
