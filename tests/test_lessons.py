@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +12,14 @@ import pytest
 from PIL import Image
 
 import zfnumpy
+from zfnumpy.grading.lessons import lesson_folder
 
-
-def folder():
-    """The lessons beside the package in a checkout, inside it when it is installed."""
-    beside = Path(zfnumpy.__file__).parents[1] / "lessons"
-    return beside if beside.is_dir() else Path(str(files("zfnumpy.lessons")))
-
-
-LESSONS = sorted(folder().glob("[0-9]*.py"))
+LESSONS = sorted(lesson_folder().glob("[0-9]*.py"))
 
 
 def test_there_are_lessons_and_each_is_listed():
     assert LESSONS
-    listed = re.findall(r"\| `(\d\d_\w+\.py)` \|", (folder() / "README.md").read_text())
+    listed = re.findall(r"\| `(\d\d_\w+\.py)` \|", (lesson_folder() / "README.md").read_text())
     assert listed == [path.name for path in LESSONS]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .data.dataset import DataSet
 from .errors import DataError
-from .paths import writable_folder, written_whole
+from .paths import csv_file, save_rows, writable_folder, written_whole
 
 
 @dataclass
@@ -44,20 +44,13 @@ class Evaluation:
         with written_whole(folder / "evaluation.json") as path:
             Path(path).write_text(json.dumps({"images": self.count, "top1": self.top1, "top5": self.top5,
                                               "loss": self.loss, "crops": self.crops, "skipped": self.skipped}, indent=1))
-        with written_whole(folder / "confusion.csv") as path, _table(path) as file:
+        with written_whole(folder / "confusion.csv") as path, csv_file(path) as file:
             writer = csv.writer(file)
             writer.writerow(["true \\ predicted", *self.classes])
             writer.writerows([name, *row] for name, row in zip(self.classes, self.confusion.tolist()))
-        with written_whole(folder / "classes.csv") as path, _table(path) as file:
-            writer = csv.writer(file)
-            writer.writerow(["class", "images", "correct", "accuracy"])
-            for name, row, right, share in zip(self.classes, self.confusion, np.diag(self.confusion), self.class_accuracy()):
-                writer.writerow([name, row.sum(), right, f"{share:.4f}"])
-
-
-def _table(path):
-    """Open a CSV file to write; class names are those of folders, whose bytes need not be text."""
-    return open(path, "w", newline="", encoding="utf-8", errors="surrogateescape")
+        each = zip(self.classes, self.confusion.sum(axis=1), np.diag(self.confusion), self.class_accuracy())
+        save_rows(folder / "classes.csv", [{"class": name, "images": images, "correct": right, "accuracy": f"{share:.4f}"}
+                                           for name, images, right, share in each])
 
 
 def evaluate(net, loader, ten_crop=False, progress=iter):

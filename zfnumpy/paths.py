@@ -61,9 +61,14 @@ def writable_folder(path):
     return path
 
 
+def csv_file(path):
+    """Open a CSV file to write; class names may be those of folders, whose bytes need not be text."""
+    return open(path, "w", newline="", encoding="utf-8", errors="surrogateescape")
+
+
 def save_rows(path, rows):
-    """Write dicts of the same keys as a CSV table; class names may be those of folders, whose bytes need not be text."""
-    with written_whole(path) as beside, open(beside, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    """Write dicts of the same keys as a CSV table, whole or not at all."""
+    with written_whole(path) as beside, csv_file(beside) as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -81,6 +86,11 @@ def save_result(folder, name, arrays, about):
         text = json.dumps(about, indent=1, ensure_ascii=False, default=_plain)
         path.write_text(text, encoding="utf-8", errors="backslashreplace")       # a file's name need not be text: \udce9
     return folder / f"{name}.npz", folder / f"{name}.json"
+
+
+def arrays_of(result):
+    """Return the fields of a result, a dataclass, that are arrays: {name: array}, as save_result takes them."""
+    return {name: value for name, value in vars(result).items() if isinstance(value, np.ndarray)}
 
 
 def _plain(value):

@@ -237,7 +237,7 @@ def test_rules_on_a_device(device_ops, tmp_path):
     net = zf.models.tiny_vgg(10, device_ops)
     part = Awkward(sketches.load(10, seed=5, cache=False, processes=1))
     shown = chosen_pictures(net, part, Settings((), pictures=1))
-    found = rules_part(net, Book(tmp_path), Settings(()), shown, lambda *_: iter)
+    found = rules_part(net, Book(tmp_path), shown, lambda *_: iter)
     assert [len(row["cells"]) for row in found["pictures"][0]["rows"]] == [4, 4, 4, 4]
 
 

@@ -8,7 +8,7 @@ check starts no compilation: references are plain NumPy.
 import ast
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -75,10 +75,6 @@ class Result:
     lines: list = field(default_factory=list)
     hints: tuple = ()
 
-    def to_json(self):
-        """Return the result as JSON holds it."""
-        return asdict(self)
-
 
 def check_text(text, tasks, checks, name="the submission", limits=None):
     """Check a submission's text: a Result for each Task of `tasks`, by the TaskCheck of its number in `checks`.
@@ -87,13 +83,13 @@ def check_text(text, tasks, checks, name="the submission", limits=None):
     process does not stop the others.
     """
     results = [_checked(text, task, checks[task.number], name, limits) for task in tasks]
-    right = {task.function: result for task, result in zip(tasks, results)}
+    weak = {task.function: task.number for task, result in zip(tasks, results) if result.points < result.most}
     for task, result in zip(tasks, results):
-        built_on = [right[name] for name in _functions_below(text, task.function, name) if name in right]
-        weak = [below for below in built_on if below.points < below.most]
-        if result.points < result.most and weak and result.lines != ["not done yet"]:
-            numbers = " and ".join(below.number for below in weak)
-            result.lines.insert(0, f"it uses what task {numbers} asks for, which is not right yet: mend that first")
+        if task.function in weak and result.lines != ["not done yet"]:
+            numbers = [weak[function] for function in _functions_below(text, task.function, name) if function in weak]
+            if numbers:
+                result.lines.insert(0, f"it uses what task {' and '.join(numbers)} asks for, which is not right yet: "
+                                    "mend that first")
         result.lines = [tidy(line) for line in result.lines]
     return results
 

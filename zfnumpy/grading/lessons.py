@@ -1,5 +1,6 @@
 """The lessons: where they lie, what tasks they have, and the checks of each."""
 
+import functools
 import importlib
 import re
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class Lesson:
     title: str
     text: str
 
-    @property
+    @functools.cached_property
     def tasks(self):
         """The lesson's tasks, in order."""
         return tasks_of(self.text, f"{self.name}.py")
@@ -49,9 +50,9 @@ def all_lessons():
     return [_read(path) for path in sorted(lesson_folder().glob("[0-9][0-9]_*.py"))]
 
 
-def lesson(number):
-    """Return the lesson of a number; GradingError lists those there are."""
-    found = {each.number: each for each in all_lessons()}
+def lesson(number, among=None):
+    """Return the lesson of a number, `among` those (default: all); GradingError lists those there are."""
+    found = {each.number: each for each in among or all_lessons()}
     if number not in found:
         raise GradingError(f"there is no lesson {number}; there are {', '.join(map(str, found))}")
     return found[number]
@@ -59,11 +60,12 @@ def lesson(number):
 
 def lesson_of(path):
     """Return the lesson that a submission's file name begins with, "03_…": GradingError where it begins with none."""
-    named = [each for each in all_lessons() if each.name in Path(path).name]          # however a course's site renames it
+    lessons = all_lessons()
+    named = [each for each in lessons if each.name in Path(path).name]                # however a course's site renames it
     number = re.match(r"(\d\d)_", Path(path).name)
     if not named and not number:
         raise GradingError(f"{path}: a submission is named as its lesson, such as 03_backpropagation.py; or tell --lesson")
-    return named[0] if named else lesson(int(number[1]))
+    return named[0] if named else lesson(int(number[1]), lessons)
 
 
 def _read(path):

@@ -11,6 +11,7 @@ from ..errors import DataError, NodeError
 from ..evaluate import class_places
 from ..graph import class_names
 from ..visualize import find_strongest
+from ..visualize.localize import true_box
 from .features import features_part
 from .layers import layer_pages
 from .overview import measured, overview_part
@@ -39,8 +40,8 @@ def build(net, part, book, settings, about=None, progress=None):
     strongest = find_strongest(net, batches, settings.layers, settings.top)
     book.skipped += loader.skipped
     parts = {"layers": layer_pages(net, book, settings, part, strongest, progress),
-             "rules": rules_part(net, book, settings, pictures, progress),
-             "pictures": picture_pages(net, book, settings, pictures, progress),
+             "rules": rules_part(net, book, pictures, progress),
+             "pictures": picture_pages(net, book, pictures, progress),
              "features": features_part(net, book, settings, part, rows, progress),
              "truth": _truth(net, book, settings, part, progress) if settings.truth else None,
              "overview": overview_part(net, few, about or {}, accuracy)}
@@ -105,8 +106,5 @@ def spread(labels, count, seed):
 
 def _true_box(p, picture, part, i):
     """Return a picture's true box in pixels of its centre crop, None where the data has none or it lies outside."""
-    boxes = getattr(part, "boxes", None)
-    if boxes is None or not np.isfinite(boxes[i]).all():
-        return None
-    x0, y0, x1, y1 = np.clip(p.to_crop(boxes[i], picture.shape[:2]), 0, p.crop).tolist()
-    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+    box = true_box(part, i, p, picture.shape[:2])
+    return tuple(box.tolist()) if box is not None and (box[2:] > box[:2]).all() else None

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import plots
+from ..layers import ReLU
 from ..loss import softmax
 from ..visualize import activation_maps, cam, gradcam, has_cam, iou, largest_box, occlude, saliency
 from ..visualize.localize import METHODS
@@ -14,23 +15,23 @@ ACTIVE = 40              # activation maps shown of a layer
 SIDE = 448               # pixels of the largest picture on a page
 
 
-def picture_pages(net, book, settings, pictures, progress):
+def picture_pages(net, book, pictures, progress):
     """Return what the pages of the pictures show, one dict a picture."""
     layer = rectified(net, some_layers(net)[-1]) if some_layers(net) else None
     pages = []
     for number, shown in enumerate(pictures):
         text = f"picture {number + 1} of {len(pictures)}"
-        pages.append(_page(net, book, settings, number, shown, layer, progress, text))
+        pages.append(_page(net, book, number, shown, layer, progress, text))
     return pages
 
 
 def rectified(net, layer):
     """Return the ReLU that reads a layer alone, or the layer itself where there is none."""
     readers = [node.name for node in net.nodes.values() if node.inputs == (layer,)]
-    return readers[0] if len(readers) == 1 and type(net.node(readers[0]).layer).__name__ == "ReLU" else layer
+    return readers[0] if len(readers) == 1 and isinstance(net.node(readers[0]).layer, ReLU) else layer
 
 
-def _page(net, book, settings, number, shown, layer, progress, text):
+def _page(net, book, number, shown, layer, progress, text):
     names = class_names(net)
     scores, tape = net.forward(shown.x)
     label = int(class_labels(net, scores)[0])
@@ -44,13 +45,13 @@ def _page(net, book, settings, number, shown, layer, progress, text):
     page = {"name": shown.name, "truth": shown.truth, "label": names[label], "right": label == shown.label,
             "known": shown.label is not None, "top": top, "picture": sprites.shown(shown.pixels, SIDE, 86),
             "thumb": sprites.shown(shown.pixels, 64), "size": list(shown.pixels.shape[:2])}
-    page["occlusion"] = _occlusion(net, book, settings, number, shown, label, names, progress, text)
+    page["occlusion"] = _occlusion(net, book, number, shown, label, names, progress, text)
     page["maps"] = _class_maps(net, book, number, shown, label, names, tape)
     page["activations"] = _activations(net, book, number, shown, layer)
     return page
 
 
-def _occlusion(net, book, settings, number, shown, label, names, progress, text):
+def _occlusion(net, book, number, shown, label, names, progress, text):
     """Return where the square stood and what the network answered there, for the page to look up."""
     found = occlude(net, shown.x, label=label, layer=None if convolutions(net) else net.output,
                      progress=progress(None, f"occluding {text}"))

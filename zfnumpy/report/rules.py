@@ -4,16 +4,15 @@ import numpy as np
 
 from .. import plots
 from ..visualize import by_rules
-from ..visualize.rules import chosen_unit
+from ..visualize.rules import SIDE_BY_SIDE, chosen_unit
 from ..visualize.target import class_labels, magnitude
 from . import sprites
 from .settings import class_names, some_layers
 
-RULES = ("gradient", "guided", "deconvnet")
-COLUMNS = (*RULES, "saliency")
+COLUMNS = (*SIDE_BY_SIDE, "saliency")
 
 
-def rules_part(net, book, settings, pictures, progress):
+def rules_part(net, book, pictures, progress):
     """Return the rows of every picture: for its class, and for the strongest map of some layers, the rules' pictures."""
     layers = some_layers(net)
     return {"columns": COLUMNS, "layers": layers,
@@ -32,9 +31,9 @@ def _one(net, book, number, shown, layers):
     rows, arrays = [], {"picture": shown.pixels}
     for layer, index, text in targets:
         found = {rule: net.preprocessing.in_rgb(net.ops.to_numpy(r))[0] for rule, r in
-                 by_rules(net, shown.x, layer, (index,), RULES, tape).items()}
+                 by_rules(net, shown.x, layer, (index,), SIDE_BY_SIDE, tape).items()}
         saliency = magnitude(found["gradient"][None])[0]
-        cells = {rule: sprites.projected(found[rule], 224) for rule in RULES}
+        cells = {rule: sprites.projected(found[rule], 224) for rule in SIDE_BY_SIDE}
         cells["saliency"] = sprites.shown(plots.faint(saliency), 224, pixelated=len(saliency) < 128)
         rows.append({"text": text, "cells": cells})
         arrays.update({f"{layer}_{index}_{rule}": np.float16(r / (abs(r).max() or 1)) for rule, r in found.items()})
@@ -44,6 +43,6 @@ def _one(net, book, number, shown, layers):
     book.enter_sheet(name, "rules", f"{shown.name}: rules side by side", data,
                      {"rules": list(COLUMNS), "layers": layers},
                      lambda: plots.projection_sheet([[(f"{text} · {rule}", plots.signed(
-                         np.float32(arrays[f"{layer}_{index}_{rule}"]))) for rule in RULES]
+                         np.float32(arrays[f"{layer}_{index}_{rule}"]))) for rule in SIDE_BY_SIDE]
                          for layer, index, text in targets], shown.name))
     return {"name": shown.name, "truth": shown.truth, "picture": sprites.shown(shown.pixels, 224), "rows": rows}

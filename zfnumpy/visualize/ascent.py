@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ShapeError
-from ..paths import save_result
+from ..paths import arrays_of, save_result
 from ..shapes import count, pair
 from .ends import scores_node
 from .project import unit_index
@@ -41,9 +41,8 @@ class Ascent:
 
     def save(self, folder, name="ascent"):
         """Write the arrays as .npz and the settings as .json into `folder`."""
-        arrays = {key: value for key, value in vars(self).items() if isinstance(value, np.ndarray)}
         about = {"layer": self.layer, "units": self.units, "values": self.values[-1], "settings": self.settings}
-        return save_result(folder, name, arrays, about)
+        return save_result(folder, name, arrays_of(self), about)
 
 
 def class_image(net, label, **settings):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import BackendError, DataError
-from ..paths import save_result
+from ..paths import arrays_of, save_result
 from ..shapes import count
 from .neighbours import blocks, table
 
@@ -33,8 +33,8 @@ class Pca:
 
     def save(self, folder, name="embedding_pca"):
         """Write the arrays as .npz, method and shares as .json, into `folder`."""
-        arrays = {key: value for key, value in vars(self).items() if isinstance(value, np.ndarray)}
-        return save_result(folder, name, arrays, {"method": self.method, "share": self.share, "variance": self.variance})
+        about = {"method": self.method, "share": self.share, "variance": self.variance}
+        return save_result(folder, name, arrays_of(self), about)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..loss import softmax
-from ..paths import save_result
+from ..paths import arrays_of, save_result
 from ..shapes import count
 from .ascent import pixel_range
 from .ends import scores_node
@@ -66,14 +66,13 @@ class Fooled:
 
     def save(self, folder, name="fooled"):
         """Write the arrays as .npz and a summary as .json into `folder`."""
-        arrays = {key: value for key, value in vars(self).items() if isinstance(value, np.ndarray)}
         about = {"whole": self.whole, "pictures": [
             {"wanted": int(k), "before": int(a), "after": int(b), "probability_before": float(p[k]),
              "probability_after": float(q[k]), "norm": float(n), "rms": float(r), "largest": float(m), "fooled": bool(f),
              "fooled_as_saved": bool(s)}
             for k, a, b, p, q, n, r, m, f, s in zip(self.labels, self.first, self.last, self.before, self.after, self.norm,
                                                     self.rms, self.largest, self.fooled, self.as_saved)]}
-        return save_result(folder, name, arrays, about)
+        return save_result(folder, name, arrays_of(self), about)
 
 
 def fool(net, x, label=None, steps=40, whole=True, confidence=None, progress=iter):

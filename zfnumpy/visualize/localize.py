@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, NodeError
-from ..paths import save_result, save_rows
+from ..paths import arrays_of, save_result, save_rows
 from .ascent import apart, gaussian
 from .boxes import RIGHT, best_centred_box, iou, largest_box
 from .cam import cam, gradcam, has_cam
@@ -92,13 +92,12 @@ class Localization:
 
     def save(self, folder):
         """Write localization.npz (all arrays), .json (tables) and .csv (the rows) into `folder`."""
-        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         by_threshold = {method: {"known": known.tolist(), "error": (1 - localized).tolist()} for method, known, localized
                         in zip(self.methods, self.known_by_threshold(), self.localized_by_threshold())}
         about = {"images": len(self.labels), "without_box": self.without_box, "skipped": self.skipped,
                  "top1": float((self.predicted == self.labels).mean()), "size": list(self.size), "centred_box": self.centred,
                  "rows": self.rows(), "thresholds": self.thresholds, "by_threshold": by_threshold}
-        save_result(folder, "localization", arrays, about)
+        save_result(folder, "localization", arrays_of(self), about)
         save_rows(Path(folder, "localization.csv"), self.rows())
 
 
@@ -133,6 +132,17 @@ def localization(net, dataset, methods=None, thresholds=None, batch=32, progress
     return Localization(methods, tried, chosen, iou(drawn, truth), drawn[np.arange(len(methods)), own], truth,
                         np.asarray(dataset.labels)[indices], predicted, indices, best_centred_box(truth, size), size,
                         list(dataset.classes), len(dataset) - len(skipped) - len(indices), skipped)
+
+
+def true_box(dataset, i, preprocessing, size):
+    """Return the true box (4,) of a data set's picture i, of `size` (H, W), cut to its crop, empty where it lies outside.
+
+    None where the data set, or this picture, has no box.
+    """
+    boxes = getattr(dataset, "boxes", None)
+    if boxes is None or np.isnan(boxes[i]).any():
+        return None
+    return preprocessing.to_crop(boxes[i], size).clip(0, preprocessing.crop)
 
 
 def class_maps(net, x, labels, method, tape=None):
@@ -172,7 +182,7 @@ def _usable(preprocessing, dataset, rows, skipped):
         except DataError as error:
             skipped.append((dataset.name(i), str(error)))
             continue
-        box = preprocessing.to_crop(dataset.boxes[i], picture.shape[:2]).clip(0, preprocessing.crop)
+        box = true_box(dataset, i, preprocessing, picture.shape[:2])
         if (box[2:] > box[:2]).all():
             found.append((i, picture, box))
     return [list(each) for each in zip(*found)] or ([], [], [])

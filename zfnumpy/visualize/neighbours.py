@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError, NodeError, ShapeError
-from ..paths import save_result
+from ..paths import arrays_of, save_result
 from ..shapes import count
 from .ends import averaged_above, last_hidden
 
@@ -229,12 +229,11 @@ class Neighbours:
 
     def save(self, folder):
         """Write neighbours_<layer>.npz and .json into `folder`."""
-        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         about = {name: value for name, value in vars(self).items() if not isinstance(value, np.ndarray)}
         about |= {"k": self.found.shape[1], "queries": [
             {"picture": int(q), "same_class": int(a.sum()), "same_class_pixels": int(b.sum())}
             for q, a, b in zip(self.queries, *self.same())]}
-        return save_result(folder, f"neighbours_{self.layer}", arrays, about)
+        return save_result(folder, f"neighbours_{self.layer}", arrays_of(self), about)
 
 
 def neighbours(found, labels, queries, k=8, metric="euclidean", limit=2000, progress=iter):

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import NodeError, ShapeError
 from ..graph import INPUT, last_maps
 from ..loss import softmax
-from ..paths import save_result
+from ..paths import arrays_of, save_result
 from ..shapes import count, pair
 from .patching import carry, filling
 from .project import project, strongest_units
@@ -76,7 +76,7 @@ class Occlusion:
 
     def save(self, folder, name="occlusion"):
         """Write <name>.npz (arrays) and <name>.json (settings, and what the image without a square gave) into `folder`."""
-        arrays = {key: value for key, value in vars(self).items() if isinstance(value, np.ndarray)}
+        arrays = arrays_of(self)
         row, column = self.worst()
         about = {key: value for key, value in vars(self).items() if key not in arrays and key != "classes"}
         about |= {"class": self.name_of(self.label), "worst": {"row": row, "column": column,

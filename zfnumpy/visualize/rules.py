@@ -3,6 +3,8 @@
 from ..ops.face import RULES
 from .project import checked_tape, project, strongest_units, unit_index
 
+SIDE_BY_SIDE = ("gradient", "guided", "deconvnet")         # from the plainest to the most selective
+
 
 def by_rules(net, x, layer=None, unit=None, rules=RULES, tape=None):
     """Project one unit of `layer` to the pixels of each image of x (N, 3, H, W) by every rule: {rule: (N, 3, H, W)}.

@@ -109,7 +109,7 @@ def randomize(net, layers, seed=0, draw=0):
 
 
 def randomization_test(net, x, methods=None, label=None, layers=None, cascading=True, seed=0, draws=DRAWS, shown=0,
-                       progress=iter):
+                       progress=iter, trained=None):
     """Redraw the weights layer by layer from the top down, in a copy of net, and compare the maps of x (N, 3, H, W).
 
     methods: {name: function} (default: relevance.METHODS); label: None for the trained network's strongest class in each
@@ -117,7 +117,7 @@ def randomization_test(net, x, methods=None, label=None, layers=None, cascading=
     every one with weights); those between are redrawn as well, and the last look is at a network all of whose weights
     are random. cascading False: each of `layers` by itself, all others as trained. draws: how many random networks the
     pictures are dealt out to. `shown`: which picture's maps to keep. `progress` wraps the list of steps of all of them.
-    Returns a Randomization.
+    trained: what relevance_maps gave for net, x, methods and label, where that is known. Returns a Randomization.
     """
     N, weighted = x.shape[0], weighted_layers(net)
     draws = min(count(draws, "draws"), N)
@@ -130,7 +130,7 @@ def randomization_test(net, x, methods=None, label=None, layers=None, cascading=
         raise NodeError(f"{net.name} has no layer with weights, so nothing can be drawn anew")
     labels = class_labels(net, net.scores(x), label)
     methods = METHODS if methods is None else methods
-    before, notes = relevance_maps(net, x, methods, labels)
+    before, notes = relevance_maps(net, x, methods, labels) if trained is None else trained
     methods = {name: methods[name] for name in before}
     ordered = {name: [ranks(abs(each)) for each in maps] for name, maps in before.items()}
     correlation, alike = (np.zeros((len(before), len(layers), N)) for _ in range(2))

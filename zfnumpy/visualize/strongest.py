@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import DataError
-from ..paths import save_result
+from ..paths import arrays_of, save_result
 from .project import lay, project_boxes, strongest_units
 
 
@@ -35,12 +35,11 @@ class Strongest:
 
     def save(self, folder):
         """Write strongest_<layer>.npz (arrays) and .json (layer, rule, and the units of every map) into `folder`."""
-        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         about = {"layer": self.layer, "rule": self.rule,
                  "maps": [[{"image": int(i), "row": int(r), "col": int(c), "value": float(v)}
                            for i, r, c, v in zip(*each) if i >= 0]
                           for each in zip(self.images, self.rows, self.cols, self.values)]}
-        save_result(folder, f"strongest_{self.layer}", arrays, about)
+        save_result(folder, f"strongest_{self.layer}", arrays_of(self), about)
 
 
 def find_strongest(net, batches, layers, top=9):

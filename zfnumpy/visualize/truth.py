@@ -118,8 +118,8 @@ def truth_table(net, x, methods=None, label=None, masks=None, parts=None, names=
     """
     scores = net.scores(x)
     labels = class_labels(net, scores, label)
-    tested = randomization_test(net, x, methods, labels, layers, cascading, seed, draws, shown, progress)
     maps, notes = relevance_maps(net, x, methods, labels, progress=progress)
+    tested = randomization_test(net, x, methods, labels, layers, cascading, seed, draws, shown, progress, (maps, notes))
     curves, pointings, unknown = {}, {}, np.full(len(labels), np.nan)
     values = {column: np.zeros((len(maps), len(labels))) for column in COLUMNS}
     for m, (name, found) in enumerate(progress(list(maps.items()))):

@@ -10,7 +10,7 @@ from ...loss import softmax
 from ...paths import save_result, writable_folder
 from ...visualize import cam, class_maps, gradcam, has_cam, iou, largest_box, localization
 from ...visualize.boxes import RIGHT
-from ...visualize.localize import METHODS
+from ...visualize.localize import METHODS, true_box
 from ..common import (
     add_data,
     add_network,
@@ -67,7 +67,8 @@ def see_cam(args):
     threshold = METHODS[method] if args.threshold is None else args.threshold
     rows, maps, labels, about = [], [], [], []
     for picture in bar(len(pictures), method, "img")(pictures):
-        x, truth, tiles = net.prepare([picture.pixels]), _true_box(net, part, picture), []
+        x, tiles = net.prepare([picture.pixels]), []
+        truth = true_box(part, picture.index, net.preprocessing, picture.pixels.shape[:2])
         scores, tape = net.forward(x)
         p = net.ops.to_numpy(softmax(scores))[0]
         for k in np.argsort(-p, kind="stable")[:args.top or 1].tolist() if label is None else [label]:
@@ -100,14 +101,6 @@ def _title(picture, names):
     name = Path(picture.name).name
     known = "" if picture.label is None else names[picture.label]
     return name if known in name else f"{name} ({known})"
-
-
-def _true_box(net, part, picture):
-    """Return a picture's true box in its crop, None where it has none."""
-    boxes = getattr(part, "boxes", None)
-    if boxes is None or np.isnan(boxes[picture.index]).any():
-        return None
-    return net.preprocessing.to_crop(boxes[picture.index], picture.pixels.shape[:2]).clip(0, net.preprocessing.crop)
 
 
 def see_localize(args):

@@ -7,7 +7,7 @@ from ...errors import NodeError
 from ...ops.face import RULES
 from ...paths import save_result, writable_folder
 from ...visualize import activation_maps, by_rules, saliency, segment
-from ...visualize.rules import chosen_unit
+from ...visualize.rules import SIDE_BY_SIDE, chosen_unit
 from ...visualize.target import class_labels, magnitude
 from ..common import (
     add_network,
@@ -23,8 +23,6 @@ from ..common import (
     whole,
 )
 from ..pictures import predicted, projection_row, unit_text
-
-SIDE_BY_SIDE = ("gradient", "guided", "deconvnet")         # from the plainest to the most selective
 
 
 def add_commands(what):
