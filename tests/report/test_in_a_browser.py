@@ -29,29 +29,34 @@ def visit(browser, report):
     assert problems == []
 
 
-def title(page):
-    return page.locator("section.page:not([hidden]) h1").inner_text()
+def expect(what):
+    """Return Playwright's assertions, which wait: the page follows its address a moment after a click."""
+    return pytest.importorskip("playwright.sync_api").expect(what)
+
+
+def expect_title(page, name):
+    expect(page.locator("section.page:not([hidden]) h1")).to_have_text(name)
 
 
 def test_parts_by_links_and_back(visit):
     page = visit()
-    assert title(page) == "Inside zfnet_mini"
-    assert page.locator("section.page:visible").count() == 1
+    expect_title(page, "Inside zfnet_mini")
+    expect(page.locator("section.page:visible")).to_have_count(1)
     page.click("nav[aria-label='Parts of the report'] >> text=Layers")
-    assert title(page) == "conv5"
+    expect_title(page, "conv5")
     page.click("section:visible nav[aria-label=Layers] >> text=conv2")
-    assert title(page) == "conv2"
-    assert page.title() == "conv2 · zfnet_mini"
+    expect_title(page, "conv2")
+    expect(page).to_have_title("conv2 · zfnet_mini")
     for part, name in (("Rules", "Rules side by side"), ("Features", "Features"),
                        ("Truth", "Can these pictures be trusted?")):
         page.click(f"nav[aria-label='Parts of the report'] >> text={part}")
-        assert title(page) == name
+        expect_title(page, name)
     page.go_back()
     page.go_back()
     page.go_back()
-    assert title(page) == "conv2"
+    expect_title(page, "conv2")
     page.go_forward()
-    assert title(page) == "Rules side by side"
+    expect_title(page, "Rules side by side")
 
 
 def test_a_click_on_a_map_shows_its_nine_strongest(visit, report):
@@ -72,8 +77,8 @@ def test_a_click_on_a_map_shows_its_nine_strongest(visit, report):
     first.hover()
     assert dialog.locator(".lit").count() == 3, "the patch, its projection and their line"
     page.go_back()
-    assert page.locator("dialog[open]").count() == 0
-    assert title(page) == "conv3"
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    expect_title(page, "conv3")
 
 
 def test_maps_by_keyboard_alone(visit):
@@ -92,17 +97,17 @@ def test_maps_by_keyboard_alone(visit):
     heading = page.locator("dialog[open] h2")
     before = heading.inner_text()
     page.keyboard.press("ArrowRight")
+    expect(heading).not_to_have_text(before)
     after = heading.inner_text()
-    assert after != before
     page.keyboard.press("ArrowLeft")
-    assert heading.inner_text() == before
+    expect(heading).to_have_text(before)
     page.keyboard.press("ArrowRight")
-    assert page.locator("dialog[open] .own-filter img").get_attribute("alt") == f"The weights of {after.split(' · ')[1]}"
+    expect(page.locator("dialog[open] .own-filter img")).to_have_attribute("alt", f"The weights of {after.split(' · ')[1]}")
     page.keyboard.press("Escape")
-    assert page.locator("dialog[open]").count() == 0
+    expect(page.locator("dialog[open]")).to_have_count(0)
     page.wait_for_function("document.activeElement.matches('.maps button')")
     assert page.evaluate("document.activeElement.querySelector('b').textContent") == after.split()[-1]
-    assert page.evaluate("location.hash") == "#/layer/conv1"
+    page.wait_for_function("location.hash === '#/layer/conv1'")
 
 
 def test_an_address_opens_its_part(visit, report):
@@ -112,7 +117,7 @@ def test_an_address_opens_its_part(visit, report):
     assert page.locator("dialog[open] h2").inner_text() == f"conv5 · map {k}"
     page.evaluate("location.hash = '#/rules'")
     page.wait_for_selector("text=Rules side by side >> visible=true")
-    assert page.locator("dialog[open]").count() == 0
+    expect(page.locator("dialog[open]")).to_have_count(0)
     page.evaluate(f"location.hash = '#/layer/{quote('no such layer')}'")
     page.wait_for_selector("text=There is no such page here")
 
@@ -200,8 +205,10 @@ def test_light_and_dark_are_legible(visit, scheme, tmp_path):
     page = visit("picture/0", color_scheme=scheme)
     pixels = {}
     for route in ("", "layer/conv1", "picture/0", "features", "truth", "layer/conv1/map/0"):
-        page.evaluate(f"location.hash = '#/{route}'")
-        page.wait_for_timeout(30)
+        page.evaluate("""route => new Promise(shown => {
+            addEventListener("hashchange", () => shown(), {once: true});
+            location.hash = `#/${route}`;
+        })""", route)
         assert page.evaluate(CONTRAST) == [], f"{route}: text below WCAG AA's 4.5"
         pixels[route] = page.screenshot(path=tmp_path / "shot.png")
     assert len(set(pixels.values())) == len(pixels)
