@@ -19,15 +19,15 @@ from safetensors.numpy import save_file
 import zfnumpy as zf
 from zfnumpy import checkpoint
 from zfnumpy.cli import main
-from zfnumpy.cli.common import open_data
 from zfnumpy.cli.main import parser
 from zfnumpy.cli.pictures import draw_figure2
-from zfnumpy.data import Loader, open_dataset
+from zfnumpy.data import Loader, open_dataset, open_named
 from zfnumpy.evaluate import evaluate
 
 CLASSES = ["blue", "green", "red"]
 QUICK = ["--model", "tiny_vgg", "--batch-size", "8", "--lr", "0.01", "--no-estimate"]
-COMMANDS = ["demo", "train", "evaluate", "predict", "project", "figure2", "info", "see", "report", "lesson", "compile"]
+COMMANDS = ["demo", "train", "evaluate", "predict", "project", "figure2", "info", "see", "experiment", "report", "lesson",
+            "compile"]
 
 
 def draw(folder, classes=CLASSES, count=8):
@@ -562,7 +562,7 @@ def test_the_threads_asked_for_are_used(run, run_folder, photos, monkeypatch):
 
 def test_sketches_to_validate_on_are_never_trained_on_whatever_the_count(monkeypatch, tmp_path):
     monkeypatch.setenv("ZFNUMPY_CACHE", str(tmp_path))
-    parts = {count: open_data(f"sketches:{count}") for count in (14, 70)}
+    parts = {count: open_named(f"sketches:{count}") for count in (14, 70)}
     val = {picture.tobytes() for _, part in parts.values() for picture in part.images}
     train = {picture.tobytes() for part, _ in parts.values() for picture in part.images}
     assert not val & train

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import checkpoint, data, graph, models
+from ..data import open_named
 from ..errors import CheckpointError, DataError, NodeError
 from ..evaluate import class_places, matched
 from ..graph import class_names
@@ -16,7 +17,6 @@ from ..ops import get_ops
 from ..train import BEST, LAST
 
 MODELS = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg", "squeezenet1_1", "alexnet_gap", "googlenet_gap")
-SKETCHES = 7000                     # how many are drawn where nobody says
 
 
 def whole(least):
@@ -41,7 +41,7 @@ def ops_of(args):
 def add_network(sub):
     """Add the arguments that name a trained network."""
     sub.add_argument("checkpoint", help="a checkpoint, a run's folder (its best one), with --model a plain weight "
-                     f"file, or the network that comes with the package, {models.EMBEDDED[0]}")
+                     f"file, or a network that comes with the package: {' or '.join(models.EMBEDDED)}")
     sub.add_argument("--model", choices=MODELS, help="the architecture that a plain weight file belongs to")
     sub.add_argument("--classes", metavar="FILE", help="class names, one a line (the last column where there are tabs)")
 
@@ -101,7 +101,7 @@ def add_data(sub):
 def open_part(args):
     """Return the part of a data set that the arguments of `add_data` name, once `open_network` has read the checkpoint."""
     _split_as_in_training(args, {})
-    part = open_data(args.data, args.val_fraction, args.seed)[0 if args.train_set else 1]
+    part = open_named(args.data, args.val_fraction, args.seed)[0 if args.train_set else 1]
     if not len(part):
         raise DataError(f"{args.data} has no training part: its labels.tsv lists pictures to validate on; "
                         "leave out --train-set")
@@ -160,7 +160,7 @@ def open_pictures(args, net, count=None):
         found, skipped = pictures_of(args.images, bar(len(args.images), "reading", "img"))
         return [Picture(path, pixels) for path, pixels in found], None, skipped
     _split_as_in_training(args, {})
-    part = open_data(args.data, args.val_fraction, args.seed)[1]
+    part = open_named(args.data, args.val_fraction, args.seed)[1]
     places = class_places(part, class_names(net), net.classes is not None)
     picked = _some(len(part), count) if args.pick is None else picked_of(args, len(part))
     found, skipped = [], []
@@ -236,21 +236,6 @@ def convolutions(net):
         raise NodeError(f"{net.name} has no convolution: name another layer with --layer or --layers; "
                         f"it has {', '.join(net.nodes)}")
     return names
-
-
-def open_data(name, val_fraction=0.1, seed=0):
-    """Return (train, val) of a folder, or of drawn sketches: "sketches", or "sketches:20000" for as many."""
-    kind, _, count = str(name).partition(":")
-    if kind != "sketches" or Path(kind).is_dir():
-        return data.open_dataset(name, val_fraction, seed)
-    if count and not count.isdecimal():
-        raise DataError(f"sketches:N takes a number of images, got {count!r}")
-    count = int(count) if count else SKETCHES
-    if count < 2:
-        raise DataError(f"sketches:N takes at least 2 images, one to train on and one to validate, got {count}")
-    val = max(1, round(count / 7))
-    # Validation has a seed of its own: no count, smaller or larger, brings an image of one part into the other.
-    return data.sketches.load(count - val, seed=0), data.sketches.load(val, seed=1)
 
 
 def say_skipped(skipped, limit=3):

@@ -9,7 +9,7 @@ import sys
 
 from .. import __version__
 from ..errors import ZFNumpyError
-from . import kernels, lesson, looking, report, see, training
+from . import experiment, kernels, lesson, looking, report, see, training
 from .common import whole
 
 DESCRIPTION = "Train a ZFNet and look inside it with the deconvnet, without any framework."
@@ -64,6 +64,7 @@ def parser():
     training.add_commands(command)
     looking.add_commands(command)
     see.add_commands(group)
+    experiment.add_commands(group)
     report.add_commands(command)
     lesson.add_commands(group)
     kernels.add_commands(command)

@@ -24,7 +24,6 @@ from .common import (
     checkpoint_path,
     labelled_as,
     network_of,
-    open_data,
     open_network,
     open_part,
     ops_of,
@@ -128,7 +127,7 @@ def train(args):
 def _start(args, given):
     seed = args.seed or 0
     settings = Settings(**given, max_filter_rms=0.1 if args.init == "paper" else None)
-    train_set, val_set = open_data(args.data, args.val_fraction, seed)
+    train_set, val_set = data.open_named(args.data, args.val_fraction, seed)
     if not len(train_set):
         raise DataError(f"{args.data} has pictures to validate on (its labels.tsv lists them), and none to train on")
     say_skipped(getattr(train_set, "skipped", []))
@@ -200,7 +199,7 @@ def _resume(args, given):
     name = args.data or about.get("data")
     if not name:
         raise ZFNumpyError(f"{args.resume} does not say what data it was trained on; name it before --resume")
-    train_set, val_set = open_data(name, about.get("val_fraction", 0.1), about.get("seed", 0))
+    train_set, val_set = data.open_named(name, about.get("val_fraction", 0.1), about.get("seed", 0))
     run = Run.resume(args.resume, train_set, val_set, ops_of(args), args.out, **given)
     now, then = _fingerprint(train_set, val_set), about.get("images", _fingerprint(train_set, val_set))
     if now != then:
@@ -292,7 +291,7 @@ def run_evaluate(args):
 def demo(args):
     out = writable_folder(args.out)
     print(f"drawing {args.count:,} sketches of ten classes (kept for the next time)", flush=True)
-    train_set, val_set = open_data(f"sketches:{args.count}")
+    train_set, val_set = data.open_named(f"sketches:{args.count}")
     print("training", flush=True)
     net = models.zfnet_mini(10, ops_of(args), args.seed, conv=(32, 64, 96, 96, 64), fc=(256, 256))
     net.classes = train_set.classes

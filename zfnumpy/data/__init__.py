@@ -7,6 +7,7 @@ from .folders import ImageFolder, open_dataset
 from .images import is_image_name, load_image
 from .labelled import LabelledFolder
 from .loader import Loader
+from .named import open_named
 from .tiny_imagenet import TinyImageNet
 from .transforms import Augment, Preprocessing, mean_colour, mean_image
 
@@ -23,6 +24,7 @@ __all__ = [
     "mean_colour",
     "mean_image",
     "open_dataset",
+    "open_named",
     "sketches",
 ]
 

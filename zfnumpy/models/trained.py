@@ -1,4 +1,4 @@
-"""A trained network that the package carries with it."""
+"""Trained networks that the package carries with it."""
 
 from importlib import resources
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from ..checkpoint import load
 from ..errors import CheckpointError
 
-EMBEDDED = ("sketches_gap",)
+EMBEDDED = ("sketches_gap", "sketches_zfnet")
 
 
 def embedded(name):
@@ -30,3 +30,11 @@ def sketches_gap(ops=None):
     Inputs (N, 3, 64, 64); its maps have 8×8 places. Its classes are those of the sketches.
     """
     return load(embedded("sketches_gap"), ops)
+
+
+def sketches_zfnet(ops=None):
+    """Return a small ZFNet, conv1 to fc8, trained on data.sketches (data/README.md says how): the paper's layers, all named.
+
+    Inputs (N, 3, 64, 64); relu7 is its last hidden layer. Its classes are those of the sketches.
+    """
+    return load(embedded("sketches_zfnet"), ops)

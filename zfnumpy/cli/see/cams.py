@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import plots
+from ... import data, plots
 from ...errors import NodeError
 from ...loss import softmax
 from ...paths import save_result, writable_folder
@@ -19,7 +19,6 @@ from ..common import (
     class_names,
     class_of,
     labelled_as,
-    open_data,
     open_network,
     open_part,
     open_pictures,
@@ -113,7 +112,7 @@ def see_localize(args):
 
     out, thresholds = writable_folder(args.out), None
     if args.tune:
-        other = open_data(args.data, args.val_fraction, args.seed)[1 if args.train_set else 0]
+        other = data.open_named(args.data, args.val_fraction, args.seed)[1 if args.train_set else 0]
         tuned = measure(other.subset(_spaced(np.arange(len(other)), args.tune)), None, "tuning")[1]
         thresholds = tuned.best_thresholds()
         print(f"thresholds of {len(tuned.labels)} {'validation' if args.train_set else 'training'} pictures: "

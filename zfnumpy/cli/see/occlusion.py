@@ -14,7 +14,6 @@ from ..common import (
     add_pictures,
     bar,
     class_of,
-    open_data,
     open_network,
     open_pictures,
     say_skipped,
@@ -71,7 +70,7 @@ class _Others:
         self.net, self.layer, self.image = net, layer, lambda i: pictures[i].pixels
         batches = ((net.prepare([picture.pixels]), [i]) for i, picture in enumerate(pictures))
         if dataset:
-            part = open_data(dataset)[1]
+            part = data.open_named(dataset)[1]
             loader = data.Loader(part, 32, net.preprocessing, feeder=net.ops.feeder())
             self.image = part.image
             batches = ((x, indices) for x, _, indices in bar(len(loader), "looking for others")(loader.batches()))
