@@ -177,7 +177,7 @@ def test_the_embedded_network():
     found = checkpoint.read(path)
     assert not found.velocity
     assert {type(layer) for _, layer, _ in net.nodes.values() if layer.params} == {Conv2d, Linear}
-    with pytest.raises(CheckpointError, match="the package carries no network 'resnet'; it carries sketches_gap, sketches_zfnet"):
+    with pytest.raises(CheckpointError, match="no network 'resnet'; it carries sketches_gap, sketches_zfnet"):
         models.embedded("resnet")
 
 

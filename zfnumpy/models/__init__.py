@@ -7,4 +7,5 @@ from .trained import EMBEDDED, embedded, sketches_gap, sketches_zfnet
 from .zeiler import alexnet, zfnet, zfnet_mini
 
 __all__ = ["EMBEDDED", "IMAGENET_MEAN", "TINY_VGG_CLASSES", "alexnet", "alexnet_gap", "embedded", "gap_head",
-           "googlenet_gap", "rescale_input", "sketches_gap", "sketches_zfnet", "squeezenet1_1", "tiny_vgg", "zfnet", "zfnet_mini"]
+           "googlenet_gap", "rescale_input", "sketches_gap", "sketches_zfnet", "squeezenet1_1", "tiny_vgg", "zfnet",
+           "zfnet_mini"]
