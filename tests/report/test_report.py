@@ -294,6 +294,7 @@ def test_report_from_the_command_line(trained, photos, tmp_path, capsys):
     (["--layers", "conv9"], "zfnet_mini has no layer 'conv9'"),
     (["--pick", "1,x"], "--pick takes whole numbers"),
     (["--pick", "99"], "--pick 99: the data has"),
+    (["--experiments", "."], ". holds no study; zfnumpy experiment all --out . makes them"),
 ])
 def test_refusals_come_before_the_work(trained, photos, tmp_path, capsys, more, message):
     assert main(["report", str(trained), "--data", str(photos), "--out", str(tmp_path / "r"), *more]) == 2

@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 
 from .. import checkpoint
-from ..errors import CheckpointError
+from ..errors import CheckpointError, DataError
 from ..report.book import Book
 from ..report.build import build
 from ..report.settings import Settings
+from ..report.studies import studies_part
 from .common import (
     add_data,
     add_network,
@@ -39,6 +40,7 @@ def add_commands(command):
     sub.add_argument("--count", type=whole(1), metavar="N", help="search so many pictures for strong activations "
                      "(default: all, of a huge set 5000)")
     sub.add_argument("--no-truth", action="store_true", help="leave the truth table out, which takes longest")
+    sub.add_argument("--experiments", metavar="FOLDER", help="give the studies in this folder of zfnumpy experiment pages")
     sub.add_argument("--figures", action="store_true", help="also write every figure as PNG, into figures/")
     sub.add_argument("--batch-size", type=whole(1), default=32, help="images, and projections, at once (default: 32)")
 
@@ -48,6 +50,9 @@ def run_report(args):
     layers = args.layers.split(",") if args.layers else convolutions(net)
     for layer in layers:
         net.node(layer)
+    studies = studies_part(args.experiments) if args.experiments else []
+    if args.experiments and not studies:
+        raise DataError(f"{args.experiments} holds no study; zfnumpy experiment all --out {args.experiments} makes them")
     book = Book(args.out, args.figures)
     part = open_part(args)
     picked = None if args.pick is None else tuple(picked_of(args, len(part)))
@@ -55,7 +60,7 @@ def run_report(args):
     settings = Settings(tuple(dict.fromkeys(layers)), args.maps, args.images, picked, args.count, not args.no_truth,
                         batch=args.batch_size, command=tuple(_command(args)))
     began = time.perf_counter()
-    path = build(net, part, book, settings, _about(args), bar)
+    path = build(net, part, book, settings, _about(args), bar, studies)
     say_skipped(book.skipped)
     print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB, in {time.perf_counter() - began:.0f} s; open it in a browser")
     return 0

@@ -1,10 +1,7 @@
 """What every study gives: its numbers, its tables, and the paper's statements beside what was found here."""
 
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from ..errors import DataError
 from ..paths import arrays_of, save_result
 
 
@@ -79,15 +76,3 @@ def mean_deviation(values, digits=3, percent=False):
         return f"{mean:.{digits}f}{unit}"
     spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
     return f"{mean:.{digits}f} ± {spread:.{digits}f}{unit}"
-
-
-def read_study(path):
-    """Return what a study's JSON holds, a dict; DataError where the file is none."""
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the study {path}: {getattr(error, 'strerror', None) or error}") from error
-    missing = {"study", "title", "source", "settings", "claims", "tables", "figures"} - set(found)
-    if missing:
-        raise DataError(f"{path} is no study: it lacks {', '.join(sorted(missing))}")
-    return found

@@ -24,10 +24,11 @@ from .truth import truth_part
 SEARCHED = 5000          # pictures of a huge set that are searched where nobody says
 
 
-def build(net, part, book, settings, about=None, progress=None):
+def build(net, part, book, settings, about=None, progress=None, studies=()):
     """Make a report on a network from a data set's pictures: write it into `book`'s folder and return its path.
 
     about: facts for the first page, {text: value}. progress(total, text, unit) wraps an iterable of that many steps.
+    studies: of `studies_part`, which get a page each.
     """
     progress = progress or (lambda total, text, unit="batch": iter)
     began = time.perf_counter()
@@ -44,7 +45,8 @@ def build(net, part, book, settings, about=None, progress=None):
              "pictures": picture_pages(net, book, pictures, progress),
              "features": features_part(net, book, settings, part, rows, progress),
              "truth": _truth(net, book, settings, part, progress) if settings.truth else None,
-             "overview": overview_part(net, few, about or {}, accuracy)}
+             "overview": overview_part(net, few, about or {}, accuracy),
+             "studies": list(studies), "studies_route": "studies"}
     facts = {"network": net.name, "version": __version__, "command": list(settings.command), "seed": settings.seed,
              "shown": [{"name": shown.name, "index": shown.index} for shown in pictures],
              "skipped": [[plain(name), plain(why)] for name, why in book.skipped]}

@@ -9,7 +9,7 @@ from urllib.parse import quote
 SCRIPTS = ("script.js", "maps.js", "occlusion.js", "features.js")
 
 
-def rendered(parts):
+def rendered(parts, template="page.html"):
     """Return the whole page, HTML text, from the parts that `build` puts together."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
@@ -22,7 +22,7 @@ def rendered(parts):
     environment.filters.update(route=lambda text: quote(str(text), safe=""), json=lambda value: Markup(as_json(value)),
                                percent=lambda value, digits=1: f"{100 * value:.{digits}f} %")
     style, script = source("style.css"), "\n".join(source(name) for name in SCRIPTS)
-    return environment.get_template("page.html").render(
+    return environment.get_template(template).render(
         **parts, style=Markup(style), script=Markup(script), style_hash=_hash(style), script_hash=_hash(script))
 
 

@@ -79,4 +79,9 @@ def projected(r, most=256):
 def _uri(picture, kind, **options):
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(file, format=kind.upper(), **options)
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return uri_of(file.getvalue(), kind)
+
+
+def uri_of(data, kind):
+    """Return a picture's bytes, of a format such as "png", as a data URI."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -8,6 +8,7 @@ from ...data import open_named
 from ...errors import DataError
 from ...experiments.study import Figure
 from ...paths import writable_folder
+from ...report.studies import write_studies
 from ..common import MODELS, labelled_as, open_network, say_skipped, whole
 
 EMBEDDED = "sketches_zfnet"
@@ -87,8 +88,8 @@ def finish(args, study, figures):
     """
     study.save(folder_of(args, study.name), [Figure(*figure) for figure in figures])
     told(study)
-    print(f"wrote {Path(args.out, study.name)}: {study.name}.json, {study.name}.npz"
-          + "".join(f", {file}" for file, _ in figures))
+    print(f"\nwrote {Path(args.out, study.name)}: {study.name}.json, {study.name}.npz"
+          + "".join(f", {file}" for file, _ in figures) + f"; the page over all is {write_studies(args.out)}")
 
 
 def told(study):

@@ -29,7 +29,7 @@ function go() {
     const title = page.querySelector("h1");
     document.title = `${title.textContent.trim()} · ${document.querySelector(".brand strong").textContent}`;
     for (const link of document.querySelectorAll(".top nav a")) {
-      if (link.dataset.part === kind) link.setAttribute("aria-current", "page");
+      if ([kind, page.dataset.route].includes(link.dataset.part)) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     if (!first) {
