@@ -2,6 +2,7 @@
 
 import importlib
 
+from .cub import Cub200
 from .dataset import ImageArray
 from .folders import ImageFolder, open_dataset
 from .images import is_image_name, load_image
@@ -13,6 +14,7 @@ from .transforms import Augment, Preprocessing, mean_colour, mean_image
 
 __all__ = [
     "Augment",
+    "Cub200",
     "ImageArray",
     "ImageFolder",
     "LabelledFolder",

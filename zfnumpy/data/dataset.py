@@ -98,6 +98,15 @@ def text_lines(path):
     return [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
+def table(path, columns):
+    """Yield (line number, fields) for a list whose lines have `columns` fields between tabs or spaces."""
+    for number, line in text_lines(path):
+        fields = line.split()
+        if len(fields) != columns:
+            raise DataError(f"{path}, line {number}: expected {columns} columns, got {len(fields)}: {line.strip()!r}")
+        yield number, fields
+
+
 def hidden(name):
     return name.startswith(".") or name == "__MACOSX"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from .cub import LABELS, Cub200
 from .dataset import NO_PICTURE, ImageFiles, files_below, hidden
 from .images import is_image_name
 from .labelled import TABLE, LabelledFolder
@@ -49,7 +50,8 @@ class ImageFolder(ImageFiles):
 def open_dataset(root, val_fraction=0.1, seed=0):
     """Open the pictures below `root` and return (train, val), two data sets of the same classes.
 
-    Four layouts are known: Tiny-ImageNet's (it has a wnids.txt); train/ beside val/ (or valid/, validation/, test/),
+    Five layouts are known: Tiny-ImageNet's (it has a wnids.txt); CUB-200-2011's (it has an image_class_labels.txt; its test
+    part is for validation); train/ beside val/ (or valid/, validation/, test/),
     both with one subfolder a class; one folder of classes, of which every class gives `val_fraction` of its
     pictures, drawn with `seed`, for validation: at least one where it has two; and pictures listed in a labels.tsv (see
     LabelledFolder), which are all for validation: the first set is empty. Raises DataError for anything else.
@@ -60,6 +62,8 @@ def open_dataset(root, val_fraction=0.1, seed=0):
     root = Path(root)
     if (root / "wnids.txt").exists():
         return TinyImageNet(root, "train"), TinyImageNet(root, "val")
+    if (root / LABELS).exists():
+        return Cub200(root, "train"), Cub200(root, "test")
     if (root / TABLE).exists() and len(names) < 2:
         val = LabelledFolder(root)
         return val.subset([]), val

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .dataset import NO_FILE, NO_PICTURE, ImageFiles, files_below, text_lines
+from .dataset import NO_FILE, NO_PICTURE, ImageFiles, files_below, table, text_lines
 from .images import is_image_name
 
 
@@ -47,7 +47,7 @@ class TinyImageNet(ImageFiles):
             listed = folder / wnid / f"{wnid}_boxes.txt"
             boxes = {}
             if listed.exists():
-                boxes = {name: _box(numbers, listed, line) for line, (name, *numbers) in _table(listed, 5)}
+                boxes = {name: _box(numbers, listed, line) for line, (name, *numbers) in table(listed, 5)}
             self.skipped += [(path, NO_PICTURE) for path in files if not is_image_name(path)]
             missing = boxes.keys() - {os.path.basename(path) for path in found}
             self.skipped += [(str(images / name), NO_FILE) for name in sorted(missing)]
@@ -59,7 +59,7 @@ class TinyImageNet(ImageFiles):
         index = {wnid: label for label, wnid in enumerate(self.wnids)}
         present = set(files_below(folder / "images"))
         rows = []
-        for line, (name, wnid, *numbers) in _table(listed, 6):
+        for line, (name, wnid, *numbers) in table(listed, 6):
             if wnid not in index:
                 raise DataError(f"{listed}, line {line}: class {wnid!r} is not in wnids.txt")
             box = _box(numbers, listed, line)
@@ -69,15 +69,6 @@ class TinyImageNet(ImageFiles):
             else:
                 self.skipped.append((path, NO_FILE))
         return rows
-
-
-def _table(path, columns):
-    """Yield (line number, fields) for a list whose lines have `columns` fields between tabs or spaces."""
-    for number, line in text_lines(path):
-        fields = line.split()
-        if len(fields) != columns:
-            raise DataError(f"{path}, line {number}: expected {columns} columns, got {len(fields)}: {line.strip()!r}")
-        yield number, fields
 
 
 def _box(numbers, path, line):
@@ -93,7 +84,7 @@ def _box(numbers, path, line):
 
 def _read_wnids(path):
     wnids = {}
-    for number, (wnid,) in _table(path, 1):
+    for number, (wnid,) in table(path, 1):
         if wnid in wnids:
             raise DataError(f"{path}, line {number}: {wnid} stands there twice, first in line {wnids[wnid]}")
         wnids[wnid] = number
