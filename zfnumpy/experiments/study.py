@@ -57,12 +57,16 @@ class Study:
         """Return what else the JSON holds: a dict."""
         return {}
 
+    def arrays(self):
+        """Return what the npz holds, {name: array}: the fields that are arrays."""
+        return arrays_of(self)
+
     def save(self, folder, figures=()):
         """Write <name>.json and <name>.npz (all arrays) into `folder`; figures: those drawn there, a list of Figure."""
         about = {"study": self.name, "title": self.title, "source": self.source, "settings": self.settings,
                  "claims": [asdict(claim) for claim in self.claims()], "tables": [asdict(table) for table in self.tables()],
                  "figures": [asdict(figure) for figure in figures], **self.numbers()}
-        return save_result(folder, self.name, arrays_of(self), about)
+        return save_result(folder, self.name, self.arrays(), about)
 
 
 def mean_deviation(values, digits=3, percent=False):

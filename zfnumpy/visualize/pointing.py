@@ -54,7 +54,7 @@ def pointing_game(maps, masks, tolerance=0, parts=None, names=None):
     for each, places, name in zip(strongest, parts or (), names if names is not None else [""] * len(maps)):
         for part, circle in places.items():
             hits, pictures = found.parts.get((name, part), (0, 0))
-            found.parts[name, part] = hits + float((each * _disc(circle, each.shape)).sum()), pictures + 1
+            found.parts[name, part] = hits + float((each * disc(circle, each.shape)).sum()), pictures + 1
     return found
 
 
@@ -111,7 +111,7 @@ def _grown(masks, tolerance):
     return grown
 
 
-def _disc(circle, shape):
+def disc(circle, shape):
     """Return the mask (H, W) of the pixels whose middle lies in a circle (x, y, radius), its own pixel at least."""
     x, y, radius = circle
     rows, columns = np.ogrid[:shape[0], :shape[1]]

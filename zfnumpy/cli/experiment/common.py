@@ -4,6 +4,9 @@ import argparse
 import textwrap
 from pathlib import Path
 
+import numpy as np
+from PIL import Image, ImageOps
+
 from ...data import open_named
 from ...errors import DataError
 from ...experiments.study import Figure
@@ -90,6 +93,11 @@ def finish(args, study, figures):
     told(study)
     print(f"\nwrote {Path(args.out, study.name)}: {study.name}.json, {study.name}.npz"
           + "".join(f", {file}" for file, _ in figures) + f"; the page over all is {write_studies(args.out)}")
+
+
+def square(picture, side):
+    """Return a picture uint8 (H, W, 3) as a square of `side` pixels: its middle, resampled."""
+    return np.asarray(ImageOps.fit(Image.fromarray(picture), (side, side), Image.Resampling.BILINEAR))
 
 
 def told(study):
