@@ -27,12 +27,13 @@ from .sheets import (
     strongest_sheet,
     tile,
 )
+from .transfer import save_analysis, save_generalization
 from .truth import randomization_sheet, save_perturbation, save_randomization, save_truth_table
 
 __all__ = ["BLUE", "FOUND", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "SCALES", "TRUE",
            "activation_sheet", "ascent_sheet", "boxed", "brightest", "class_map_sheet", "cut_out", "enlarge", "faint",
            "filter_sheet", "fooled_sheet", "grey", "heading", "heat", "label", "neighbours_sheet", "overlay",
-           "projection_sheet", "randomization_sheet", "save_confusion", "save_correspondence",
-           "save_curves", "save_invariance", "save_localization", "save_occlusion", "save_perturbation", "save_picture",
-           "save_randomization", "save_scatter",
-           "save_truth_table", "seeded", "signed", "strongest_sheet", "thumbnails_sheet", "tile"]
+           "projection_sheet", "randomization_sheet", "save_analysis", "save_confusion",
+           "save_correspondence", "save_curves", "save_generalization", "save_invariance", "save_localization",
+           "save_occlusion", "save_perturbation", "save_picture", "save_randomization", "save_scatter", "save_truth_table",
+           "seeded", "signed", "strongest_sheet", "thumbnails_sheet", "tile"]
