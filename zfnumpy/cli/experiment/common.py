@@ -39,6 +39,14 @@ def add_jobs(sub):
                      "share of the cores (default: 2)")
 
 
+def numbers(text):
+    """Read whole numbers from 1 between commas: an argument type."""
+    try:
+        return tuple(whole(1)(part) for part in text.split(","))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"takes numbers, as 5,10,20: each {error}") from None
+
+
 def is_sketches(name):
     """Tell whether a data set's name stands for drawn sketches."""
     return str(name).partition(":")[0] == "sketches" and not Path("sketches").is_dir()

@@ -1,7 +1,5 @@
 """`zfnumpy experiment generalization` and `analysis`: tables 4 to 7 of the paper, features on new classes."""
 
-import argparse
-
 from ... import plots
 from ...data import open_named
 from ...errors import DataError
@@ -23,8 +21,8 @@ def add_command(what):
                "zfnumpy experiment generalization --counts 5,20,50 --splits 3")
     add_target(sub)
     sub.add_argument("--layer", help="whose features (default: the last hidden one)")
-    sub.add_argument("--counts", type=_counts, default=COUNTS, metavar="N,N", help="training pictures a class (default: "
-                     f"{','.join(map(str, COUNTS))})")
+    sub.add_argument("--counts", type=common.numbers, default=COUNTS, metavar="N,N", help="training pictures a class "
+                     f"(default: {','.join(map(str, COUNTS))})")
     sub.add_argument("--no-scratch", action="store_true", help="without networks trained from scratch, which take longest")
     common.add_jobs(sub)
     return sub
@@ -34,13 +32,6 @@ def add_target(sub):
     """Add the arguments of both studies."""
     common.add_study(sub)
     sub.add_argument("--splits", type=whole(2), default=5, help="draws of the training pictures (default: 5)")
-
-
-def _counts(text):
-    try:
-        return tuple(whole(1)(part) for part in text.split(","))
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"takes numbers of pictures, as 5,10,20: each {error}") from None
 
 
 def opened(args):
