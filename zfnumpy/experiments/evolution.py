@@ -20,7 +20,7 @@ from .analysis import rank_correlation
 from .study import Claim, Study, Table, mean_deviation
 
 PAPER = "lower layers within a few epochs, upper ones after 40 to 50 of 70"
-SETTLED = 0.2                # the share of the way that is left, below which a layer counts as settled
+SETTLED = 0.5                # the share of the way that is left, below which a layer is nearer to its end than to its start
 
 
 @dataclass
@@ -125,9 +125,9 @@ def evolution(snapshots, dataset, layers=None, maps=6, probed=300, batch=64, see
     """Follow maps through a training: an Evolution.
 
     snapshots {epoch: function that returns the network}, called one after another. dataset: the training part, or some of
-    it: it is searched for the strongest activations, and its first `probed` pictures' responses are compared. layers:
-    default all convolutions; maps: how many of each are shown, drawn by `seed`. accuracy {epoch: top-1} of those known. `progress`
-    wraps the list of epochs. DataError for fewer than two snapshots or three pictures.
+    it: it is searched for the strongest activations, and its first `probed` pictures' responses are compared.
+    layers: default all convolutions; maps: how many of each are shown, drawn by `seed`. accuracy {epoch:
+    top-1} of those known. `progress` wraps the list of epochs. DataError for fewer than two snapshots or three pictures.
     """
     epochs = sorted(snapshots)
     if len(epochs) < 2 or len(dataset) < 3:

@@ -15,7 +15,7 @@ PIXELS = "pixels"            # the yardstick: no network at all
 SIDE = 16                    # places a side that pictures are averaged to for it
 
 
-def half_trained(folder, name, ops, epochs=6, seed=0, say=print, classes=10):
+def half_trained(folder, name, ops, epochs=10, seed=0, say=print, classes=10):
     """Return (network, its classes, the others) of a small network trained on every other class of a data set.
 
     It is trained in `folder` by jobs.train_all, once. name: the data set, as data.open_named opens it; classes: how many it

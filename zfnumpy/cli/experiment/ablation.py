@@ -6,12 +6,12 @@ from ... import plots
 from ...data import open_named
 from ...errors import ZFNumpyError
 from ...experiments.ablation import VARIANTS, ablation
-from ...experiments.jobs import Source
+from ...experiments.jobs import QUICK, Source
 from ..common import ops_of, whole
 from . import common
 
 NAME = "ablation"
-SKETCHES = 2100              # of which a seventh validates: so few that no network is at its best
+SKETCHES = 2800              # of which a seventh validates: so few that no network is at its best
 
 
 def add_command(what):
@@ -22,7 +22,7 @@ def add_command(what):
                      "(default: all)")
     sub.add_argument("--count", type=whole(1), help=f"training pictures, evenly drawn (default: of sketches "
                      f"{SKETCHES - SKETCHES // 7}, else all)")
-    sub.add_argument("--epochs", type=whole(1), default=6, help="(default: 6)")
+    sub.add_argument("--epochs", type=whole(1), default=8, help="(default: 8)")
     sub.add_argument("--seeds", type=whole(1), default=2, metavar="N", help="trainings a variant (default: 2)")
     common.add_jobs(sub)
     return sub
@@ -36,7 +36,7 @@ def run(args):
     source = source_of(args, SKETCHES)
     folder = common.folder_of(args, NAME)
     study = ablation(source, folder / "networks", ops_of(args), variants, args.seeds, args.epochs, args.seed, args.jobs,
-                     common.settings_of(args))
+                     common.settings_of(args), **QUICK)
     common.finish(args, study, plots.save_ablation(folder, study))
     return 0
 
