@@ -66,6 +66,7 @@ def test_top5_localization_error():
     study = CamStudy({}, found, False, "cam", np.zeros((4, 0)), np.zeros(4), np.zeros((4, 0)))
     assert study.known_by_size("cam") == [(100, 0), (100, 0), (0, 0)]
     assert study.tops() == (1, 5)
+    assert [study.error("cam", top)[0] for top in (1, 5)] == [75, 50]
     boxes = found.boxes[0].tolist()
     assert (boxes[0], boxes[1]) == (list(red), list(blue))
 
