@@ -87,19 +87,22 @@ def of_classes(dataset, classes):
 class Recipe:
     """How a network is made and trained: a function of `models` by name, its arguments, and the run's settings.
 
-    input_scale: see models.rescale_input. init_from: a checkpoint that the weights begin with, frozen: layers that stay.
+    input_scale: see models.rescale_input. resize: pixels of the shortest side, of which training crops at random (None: the
+    model's own).
     """
 
     model: str = "zfnet_mini"
     arguments: dict = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
     input_scale: float = 1.0
+    resize: int | None = None
 
     def network(self, train_set, ops):
         """Return the untrained network for a data set: drawn from the settings' seed, with the set's mean colour."""
         net = getattr(models, self.model)(len(train_set.classes), ops, self.settings.seed, **self.arguments)
         net.classes = list(train_set.classes)
-        net.preprocessing = replace(net.preprocessing, mean=mean_colour(train_set, net.preprocessing.resize))
+        resize = self.resize or net.preprocessing.resize
+        net.preprocessing = replace(net.preprocessing, resize=resize, mean=mean_colour(train_set, resize))
         if self.input_scale != 1:
             models.rescale_input(net, self.input_scale)
         return net

@@ -1,9 +1,9 @@
 """Linear classifiers on features: support vector machine and softmax regression, by scikit-learn.
 
-Features are centred and divided by one number, such that the training rows have length 1 on average (root mean square): so
-a cost means the same at every layer and no feature is blown up. Both classifiers penalize the squared length of their weights, so these
-lie in the span of the training rows (representer theorem): where there are fewer rows N than features D, the rows are turned
-into that span first, N numbers instead of D, and the answer is the same.
+Features are centred and divided by one number, such that the training rows have length 1 on average (root mean square):
+so a cost means the same at every layer and no feature is blown up. Both classifiers penalize the squared length of their
+weights, so these lie in the span of the training rows (representer theorem): where there are fewer rows N than features D,
+the rows are turned into that span first, N numbers instead of D, and the answer is the same.
 """
 
 import warnings

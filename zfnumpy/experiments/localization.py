@@ -97,8 +97,9 @@ class CamStudy(Study):
             claims.append(Claim(
                 f"Boxes of {ours} are right more often than {'the best centred box' if baseline else f'those of {other}'}.",
                 f"GoogLeNet-GAP: top-5 error {PAPER_TOP5:.1f} % on ILSVRC validation" if baseline else "",
-                f"top-1 error {_told(self.error(ours))} against {_told(self.error(other))}, better by {mean:.1f} ± "
-                f"{error:.1f} points{'; maps of the first guess' if self.guess else ''}. At the threshold that is best on "
+                f"{'wrong boxes' if self.guess else 'top-1 error'} {_told(self.error(ours))} against "
+                f"{_told(self.error(other))}, better by {mean:.1f} ± {error:.1f} points"
+                f"{'; maps of the first guess' if self.guess else ''}. At the threshold that is best on "
                 f"these pictures, as the centred box is: {self.best_error(ours):.1f} %", bool(mean > 0)))
         if self.accuracy.size:
             mean = dict(zip(INPUTS, self.accuracy.mean(axis=1)))
@@ -116,13 +117,14 @@ class CamStudy(Study):
 
     def tables(self):
         what = "the network's first guess" if self.guess else "the true class"
-        columns = ["boxes by", "threshold", *(f"top-{top} error, %" for top in self.tops()), "box alone, %", "mean IoU",
+        tops = () if self.guess else self.tops()
+        columns = ["boxes by", "threshold", *(f"top-{top} error, %" for top in tops), "box alone, %", "mean IoU",
                    "best threshold (box alone, %)"]
         rows = []
         for row in self.found.rows():
             threshold = row["threshold"]
             rows.append([row["method"], "–" if threshold is None else f"{threshold:g}",
-                         *(_told(self.error(row["method"], top), "") for top in self.tops()), f"{100 * row['known']:.1f}",
+                         *(_told(self.error(row["method"], top), "") for top in tops), f"{100 * row['known']:.1f}",
                          f"{row['mean_iou']:.3f}",
                          "–" if threshold is None else f"{row['best_threshold']:g} ({100 * row['best_known']:.1f})"])
         tables = [Table(f"Localization of {len(self.found.labels)} pictures; maps of {what}; right above an IoU of {RIGHT}; "

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from ...errors import DataError, ZFNumpyError
-from . import common, correspondence, invariance, localization
+from . import ablation, analysis, common, correspondence, ensemble, generalization, invariance, localization
 
-STUDIES = (invariance, correspondence, localization)
+STUDIES = (invariance, correspondence, ablation, generalization, analysis, localization, ensemble)
 # What `all` hands on to every study that has it.
 HANDED_ON = ("data", "checkpoint", "model", "classes", "val_fraction", "out", "seed", "jobs", "backend", "threads",
              "gpu_memory", "tf32", "debug")

@@ -1,0 +1,90 @@
+"""`zfnumpy experiment generalization` and `analysis`: tables 4 to 7 of the paper, features on new classes."""
+
+import argparse
+
+from ... import plots
+from ...data import open_named
+from ...errors import DataError
+from ...experiments.analysis import LINES as ANALYSED
+from ...experiments.analysis import analysis
+from ...experiments.generalization import COUNTS, LINES, from_scratch, generalization
+from ...experiments.jobs import Source, of_classes
+from ...experiments.transfer import half_trained
+from ...visualize.ends import last_hidden
+from ..common import bar, ops_of, whole
+from . import common
+
+NAME = "generalization"
+SHARED = "half"              # the folder, beside the studies, of the network that both take features from on sketches
+
+
+def add_command(what):
+    sub = what(NAME, run, "Put a softmax on fixed features: how do they do on new classes, against training from scratch?",
+               "zfnumpy experiment generalization --counts 5,20,50 --splits 3")
+    add_target(sub)
+    sub.add_argument("--layer", help="whose features (default: the last hidden one)")
+    sub.add_argument("--counts", type=_counts, default=COUNTS, metavar="N,N", help="training pictures a class (default: "
+                     f"{','.join(map(str, COUNTS))})")
+    sub.add_argument("--no-scratch", action="store_true", help="without networks trained from scratch, which take longest")
+    common.add_jobs(sub)
+    return sub
+
+
+def add_target(sub):
+    """Add the arguments of both studies."""
+    common.add_study(sub)
+    sub.add_argument("--splits", type=whole(2), default=5, help="draws of the training pictures (default: 5)")
+
+
+def _counts(text):
+    try:
+        return tuple(whole(1)(part) for part in text.split(","))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"takes numbers of pictures, as 5,10,20: each {error}") from None
+
+
+def opened(args):
+    """Return (network, train, test, Source of the new classes).
+
+    On sketches without --checkpoint: a network trained on half of the classes, and the other half. Else the network named,
+    and all classes of the data, which should be new to it.
+    """
+    if args.checkpoint is None and common.is_sketches(args.data):
+        folder = common.folder_of(args, SHARED)
+        net, _, new = half_trained(folder, args.data, ops_of(args), seed=args.seed)
+        source = Source(str(args.data), classes=new)
+        return (net, *(of_classes(part, new) for part in open_named(args.data)), source)
+    net, train, test = common.open_trained(args)
+    if not len(train):
+        raise DataError(f"{args.data} has no training part, only pictures to validate on")
+    return net, train, test, Source(str(args.data), 0.1 if args.val_fraction is None else args.val_fraction)
+
+
+def run(args):
+    net, train, test, source = opened(args)
+    layer = net.node(args.layer).name if args.layer else last_hidden(net)
+    study = generalization(net, train, test, layer, args.counts, args.splits, args.seed,
+                           common.settings_of(args, network=net.name, layer=layer), bar(None, "fitting", "fit"))
+    folder = common.folder_of(args, NAME)
+    if not args.no_scratch:
+        from_scratch(study, train, source, folder / "networks", ops_of(args), seed=args.seed, side_by_side=args.jobs)
+    common.finish(args, study, plots.save_generalization(folder, study, LINES))
+    return 0
+
+
+def add_analysis(what):
+    sub = what("analysis", run_analysis, "Put linear classifiers on every layer's features: which layers are worth most?",
+               "zfnumpy experiment analysis --count 30")
+    add_target(sub)
+    sub.add_argument("--layers", metavar="A,B", help="(default: every convolution's and hidden layer's output)")
+    sub.add_argument("--count", type=whole(1), default=30, help="training pictures a class (default: 30)")
+    return sub
+
+
+def run_analysis(args):
+    net, train, test, _ = opened(args)
+    layers = args.layers.split(",") if args.layers else None
+    study = analysis(net, train, test, layers, args.count, args.splits, args.seed,
+                     common.settings_of(args, network=net.name), bar(None, "fitting", "fit"))
+    common.finish(args, study, plots.save_analysis(common.folder_of(args, "analysis"), study, ANALYSED))
+    return 0
