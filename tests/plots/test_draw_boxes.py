@@ -74,7 +74,7 @@ def test_localization_figure(tmp_path):
     thresholds = np.array([0.2, 0.5])
     overlaps = np.array([[[0.9, 0.2, 0.6], [0.4, 0.1, 0.7]]])
     found = Localization(("cam",), thresholds, np.array([0.2]), overlaps, np.zeros((1, 3, 4)), np.tile([0, 0, 4, 4], (3, 1)),
-                         np.zeros(3, int), np.zeros(3, int), np.arange(3), np.array([0, 0, 4, 4]), (8, 8), ["a", "b"])
+                         *np.zeros((3, 3), int), np.arange(3), np.array([0, 0, 4, 4]), (8, 8), ["a", "b"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         plots.save_localization(tmp_path / "curve.png", found)

@@ -11,6 +11,7 @@ from .ensemble import save_ensemble
 from .evolution import save_evolution
 from .figures import BLUE, ORANGE
 from .invariance import save_invariance
+from .localization import save_localization_study
 from .maps import SCALES, activation_sheet, cut_out, faint, seeded
 from .neighbours import neighbours_sheet
 from .occlusion import save_occlusion
@@ -37,7 +38,7 @@ __all__ = ["BLUE", "FOUND", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER
            "activation_sheet", "ascent_sheet", "boxed", "brightest", "class_map_sheet", "cut_out", "enlarge", "faint",
            "filter_sheet", "fooled_sheet", "grey", "heading", "heat", "label", "neighbours_sheet", "overlay",
            "projection_sheet", "randomization_sheet", "save_ablation", "save_analysis", "save_confusion",
-           "save_correspondence", "save_curves", "save_ensemble", "save_evolution", "save_generalization", "save_invariance",
-           "save_localization",
-           "save_occlusion", "save_perturbation", "save_picture", "save_randomization", "save_scatter", "save_truth_table",
-           "seeded", "signed", "strongest_sheet", "thumbnails_sheet", "tile"]
+           "save_correspondence", "save_curves", "save_ensemble", "save_evolution", "save_generalization",
+           "save_invariance", "save_localization", "save_localization_study", "save_occlusion", "save_perturbation",
+           "save_picture", "save_randomization", "save_scatter", "save_truth_table", "seeded", "signed",
+           "strongest_sheet", "thumbnails_sheet", "tile"]

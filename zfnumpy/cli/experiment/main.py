@@ -4,9 +4,19 @@ import sys
 from pathlib import Path
 
 from ...errors import DataError, ZFNumpyError
-from . import ablation, analysis, common, correspondence, ensemble, evolution, generalization, invariance
+from . import (
+    ablation,
+    analysis,
+    common,
+    correspondence,
+    ensemble,
+    evolution,
+    generalization,
+    invariance,
+    localization,
+)
 
-STUDIES = (evolution, invariance, correspondence, ablation, generalization, analysis, ensemble)
+STUDIES = (evolution, invariance, correspondence, ablation, generalization, analysis, localization, ensemble)
 # What `all` hands on to every study that has it.
 HANDED_ON = ("data", "checkpoint", "model", "classes", "val_fraction", "out", "seed", "jobs", "backend", "threads",
              "gpu_memory", "tf32", "debug")

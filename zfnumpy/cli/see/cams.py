@@ -120,7 +120,7 @@ def see_localize(args):
     part, found = measure(part, thresholds, "localizing")
     found.save(out)
     plots.save_localization(out / "localization.png", found)
-    _examples(net, part, found, out / "examples.png")
+    save_examples(net, part, found, out / "examples.png")
     say_skipped(found.skipped)
     print(f"{len(found.labels)} pictures with a true box, top-1 {(found.predicted == found.labels).mean():.1%}"
           + (f", {found.without_box} without" if found.without_box else ""))
@@ -139,7 +139,7 @@ def table(found):
     return "\n".join(lines)
 
 
-def _examples(net, part, found, path):
+def save_examples(net, part, found, path):
     """Write a sheet of pictures whose box by the first method is right, and of others, evenly spaced in the data set."""
     names, overlaps, rows = class_names(net), [found.overlap(m) for m in found.methods], []
     right = overlaps[0] > RIGHT
