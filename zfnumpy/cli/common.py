@@ -16,7 +16,7 @@ from ..graph import class_names
 from ..ops import get_ops
 from ..train import BEST, LAST
 
-MODELS = ("zfnet_mini", "zfnet", "alexnet", "tiny_vgg", "squeezenet1_1", "alexnet_gap", "googlenet_gap")
+MODELS = ("zfnet_mini", "zfnet", "alexnet", "alexnet_mini", "tiny_vgg", "squeezenet1_1", "alexnet_gap", "googlenet_gap")
 
 
 def whole(least):

@@ -45,17 +45,34 @@ def zfnet_mini(num_classes=10, ops=None, seed=0, dtype="float32", init="he", con
     conv1 7×7 stride 2 to 32×32, pool1 to 16×16, conv2 5×5, pool2 to 8×8, conv3 to conv5 3×3, pool5 to 4×4. About
     2.3 M parameters. Inputs as for `zfnet`.
     """
-    c = five(conv, "zfnet_mini")
+    five(conv, "zfnet_mini")
+    return _mini("zfnet_mini", Conv2d(conv[0], 7, stride=2, pad=3), MaxPool2d(3, 2, 1), num_classes, ops, seed, dtype, init,
+                 conv, fc, dropout)
+
+
+def alexnet_mini(num_classes=10, ops=None, seed=0, dtype="float32", init="he", conv=(64, 128, 192, 192, 128),
+                 fc=(512, 512), dropout=0.5):
+    """Return `zfnet_mini` with the first layer of Krizhevsky's network: 11×11 filters at stride 4.
+
+    conv1 gives 16×16 maps, and pool1 keeps that grid (stride 1), so that conv2 and all above it work on maps of the same
+    sizes as in zfnet_mini: the two differ in the first layer alone. Inputs as for `zfnet`.
+    """
+    five(conv, "alexnet_mini")
+    return _mini("alexnet_mini", Conv2d(conv[0], 11, stride=4, pad=5), MaxPool2d(3, 1, 1), num_classes, ops, seed, dtype,
+                 init, conv, fc, dropout)
+
+
+def _mini(name, first, pool, num_classes, ops, seed, dtype, init, conv, fc, dropout):
+    """Return a network for 64×64 images from a first layer and its pool, which together give 16×16 maps."""
     nodes = [
-        ("conv1", Conv2d(c[0], 7, stride=2, pad=3)), ("relu1", ReLU()), ("pool1", MaxPool2d(3, 2, 1)),
-        ("norm1", LocalResponseNorm()),
-        ("conv2", Conv2d(c[1], 5, pad=2)), ("relu2", ReLU()), ("pool2", MaxPool2d(3, 2, 1)),
+        ("conv1", first), ("relu1", ReLU()), ("pool1", pool), ("norm1", LocalResponseNorm()),
+        ("conv2", Conv2d(conv[1], 5, pad=2)), ("relu2", ReLU()), ("pool2", MaxPool2d(3, 2, 1)),
         ("norm2", LocalResponseNorm()),
-        *convs(c[2:], 3),
+        *convs(conv[2:], 3),
         ("pool5", MaxPool2d(3, 2, 1)),
         *classifier(5, fc, num_classes, dropout),
     ]
-    return Network(nodes, (3, 64, 64), ops, seed, dtype, init, "zfnet_mini", preprocessing_of(64, 64, init))
+    return Network(nodes, (3, 64, 64), ops, seed, dtype, init, name, preprocessing_of(64, 64, init))
 
 
 def alexnet_maps(conv, groups):

@@ -1,6 +1,7 @@
 """What draws: contact sheets pixel by pixel, curves and matrices with matplotlib. Nothing here computes a result."""
 
 from .ablation import save_ablation
+from .architecture import save_architecture
 from .ascent import ascent_sheet, fooled_sheet
 from .boxes import FOUND, TRUE, boxed, class_map_sheet, save_localization
 from .colour import brightest, grey, heat, overlay
@@ -37,7 +38,8 @@ from .truth import randomization_sheet, save_perturbation, save_randomization, s
 __all__ = ["BLUE", "FOUND", "FRAME", "INK", "MUTED", "ORANGE", "OUTSIDE", "PAPER", "SCALES", "TRUE",
            "activation_sheet", "ascent_sheet", "boxed", "brightest", "class_map_sheet", "cut_out", "enlarge", "faint",
            "filter_sheet", "fooled_sheet", "grey", "heading", "heat", "label", "neighbours_sheet", "overlay",
-           "projection_sheet", "randomization_sheet", "save_ablation", "save_analysis", "save_confusion",
+           "projection_sheet", "randomization_sheet", "save_ablation", "save_analysis",
+           "save_architecture", "save_confusion",
            "save_correspondence", "save_curves", "save_ensemble", "save_evolution", "save_generalization",
            "save_invariance", "save_localization", "save_localization_study", "save_occlusion", "save_perturbation",
            "save_picture", "save_randomization", "save_scatter", "save_truth_table", "seeded", "signed",

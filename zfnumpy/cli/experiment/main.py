@@ -7,6 +7,7 @@ from ...errors import DataError, ZFNumpyError
 from . import (
     ablation,
     analysis,
+    architecture,
     common,
     correspondence,
     ensemble,
@@ -16,7 +17,7 @@ from . import (
     localization,
 )
 
-STUDIES = (evolution, invariance, correspondence, ablation, generalization, analysis, localization, ensemble)
+STUDIES = (evolution, invariance, architecture, correspondence, ablation, generalization, analysis, localization, ensemble)
 # What `all` hands on to every study that has it.
 HANDED_ON = ("data", "checkpoint", "model", "classes", "val_fraction", "out", "seed", "jobs", "backend", "threads",
              "gpu_memory", "tf32", "debug")
