@@ -2,18 +2,22 @@
 
 import importlib
 
+from .caltech import Caltech
 from .cub import Cub200
 from .dataset import ImageArray
-from .folders import ImageFolder, open_dataset
+from .folders import ImageFolder
 from .images import is_image_name, load_image
 from .labelled import LabelledFolder
+from .layouts import open_dataset
 from .loader import Loader
 from .named import open_named
 from .tiny_imagenet import TinyImageNet
 from .transforms import Augment, Preprocessing, mean_colour, mean_image
+from .voc import Voc2012
 
 __all__ = [
     "Augment",
+    "Caltech",
     "Cub200",
     "ImageArray",
     "ImageFolder",
@@ -21,6 +25,7 @@ __all__ = [
     "Loader",
     "Preprocessing",
     "TinyImageNet",
+    "Voc2012",
     "is_image_name",
     "load_image",
     "mean_colour",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import DataError
-from .folders import open_dataset
+from .layouts import open_dataset
 
 SKETCHES = 7000                     # how many are drawn where nobody says
 

@@ -42,8 +42,8 @@ def save_architecture(folder, study, measures, found):
     return [("architecture_filters.png", "First-layer filters, each scaled by its own largest weight."),
             ("architecture_layer2.png", "What maps of the second convolution look for: their strongest activations over "
              "the validation pictures, projected, beside the patches they came from."),
-            ("architecture.png", "The first layer's energy by frequency band (low below 0.1 cycles a pixel, high from 0.25), "
-             "dead maps and weak filters, how much layer 2's mean responses vary as the picture is shifted (aliasing), how "
+            ("architecture.png", "The first layer's energy by frequency band (low below 0.1 cycles a pixel, high from "
+             "0.25), dead maps and weak filters, how much layer 2's mean responses vary as the picture is shifted (aliasing), how "
              f"far a shift by one pixel changes them, and the error: mean ± deviation over {study.values.shape[1]} seeds.")]
 
 
