@@ -17,7 +17,8 @@ class Caltech(ImageFolder):
     """Caltech-101 or Caltech-256 below `root`, the folder of their classes or the one that holds it.
 
     101_ObjectCategories/<class>/image_0001.jpg, or 256_ObjectCategories/001.ak47/001_0001.jpg. The clutter
-    (BACKGROUND_Google, 257.clutter) is left out; `classes` have no numbers. DataError for a folder that is neither, with where to get them.
+    (BACKGROUND_Google, 257.clutter) is left out; `classes` have no numbers. DataError for a folder that is neither, with
+    where to get them.
     """
 
     def __init__(self, root):

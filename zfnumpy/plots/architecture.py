@@ -43,8 +43,9 @@ def save_architecture(folder, study, measures, found):
             ("architecture_layer2.png", "What maps of the second convolution look for: their strongest activations over "
              "the validation pictures, projected, beside the patches they came from."),
             ("architecture.png", "The first layer's energy by frequency band (low below 0.1 cycles a pixel, high from "
-             "0.25), dead maps and weak filters, how much layer 2's mean responses vary as the picture is shifted (aliasing), how "
-             f"far a shift by one pixel changes them, and the error: mean ± deviation over {study.values.shape[1]} seeds.")]
+             "0.25), dead maps and weak filters, how much layer 2's mean responses vary as the picture is shifted "
+             "(aliasing), how far a shift by one pixel changes them, and the error: mean ± deviation over "
+             f"{study.values.shape[1]} seeds.")]
 
 
 def _stacked(path, sheets):
