@@ -1,5 +1,6 @@
 """Ablation (Zeiler & Fergus, sec. 5.1, table 3): layers removed, widths changed, seeds and budget the same for all."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,16 +123,19 @@ def signed(values):
     return f"{text if text.startswith('-') else '+' + text} points"
 
 
-def ablation(source, folder, ops, variants=None, seeds=2, epochs=6, seed=0, side_by_side=2, settings=None, say=print,
-             **changes):
+def ablation(source, folder, ops, variants=None, seeds=2, epochs=6, seed=0, side_by_side=2, dropout=0.0, settings=None,
+             say=print, **changes):
     """Train every variant with every seed, by jobs.train_all in `folder`, and measure them: an Ablation.
 
-    source: a jobs.Source. variants: names in VARIANTS (default: all). changes: of the runs' settings, as jobs.small_recipe
+    source: a jobs.Source. variants: names in VARIANTS (default: all). dropout: between hidden layers. changes: of the runs' settings, as jobs.small_recipe
     takes them. A run that was cut off goes on.
     """
     variants = list(VARIANTS) if variants is None else [BASE, *(name for name in variants if name != BASE)]
-    jobs = [Job(f"{name.replace(', ', '_').replace('; ', '_').replace(' ', '_')}_seed{seed + s}",
-                small_recipe(epochs, seed + s, widths(name), **changes), source) for name in variants for s in range(seeds)]
+    jobs = []
+    for name in variants:
+        arguments, short = widths(name) | {"dropout": dropout}, re.sub(r"\W+", "_", name)
+        jobs += [Job(f"{short}_seed{seed + s}", small_recipe(epochs, seed + s, arguments, **changes), source)
+                 for s in range(seeds)]
     trained = train_all(jobs, folder, ops, side_by_side, say)
     train_set, val_set = source.open()
     found = np.zeros((3, len(variants), seeds))

@@ -66,10 +66,10 @@ class Analysis(Study):
         found.append(Claim("The top layers are the best.", "best: layer 5 (Caltech-101), layer 7 (Caltech-256)",
                            f"the best is {self.layers[best]}, {mean_deviation(svm[best], 1, percent=True)}: number "
                            f"{best + 1} of {len(self.layers)}", bool(best >= len(self.layers) - 3)))
-        K, values = len(self.classes), self.accuracy
-        found.append(transfer.at_chance("over all layers", values[LINES.index(SHUFFLED)].mean(axis=0), K, self.tested,
+        chance, values = 1 / len(self.classes), self.accuracy
+        found.append(transfer.at_chance("over all layers", values[LINES.index(SHUFFLED)].mean(axis=0), chance, self.tested,
                                         "Control, shuffled labels: nothing is learned from them."))
-        found.append(transfer.at_chance(f"at {self.layers[-1]}", values[LINES.index(RANDOM)][-1], K, self.tested,
+        found.append(transfer.at_chance(f"at {self.layers[-1]}", values[LINES.index(RANDOM)][-1], chance, self.tested,
                                         "Control, random weights: the top layer's features are at chance."))
         return found
 

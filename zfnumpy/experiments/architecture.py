@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import checkpoint
 from ..visualize.filters import colour_filters
-from .jobs import SMALL, Job, Recipe, small_recipe, train_all
+from .jobs import NO_DROPOUT, SMALL, Job, Recipe, small_recipe, train_all
 from .study import Claim, Study, Table, mean_deviation
 
 # The root mean square that a filter is brought back to. The paper's 0.1 belongs to inputs of ±128 and weights that start at
@@ -92,7 +92,7 @@ def architecture(source, folder, ops, arms=None, seeds=2, epochs=8, seed=0, side
         for s in range(seeds):
             usual = small_recipe(epochs, seed + s, max_filter_rms=radius, **changes)
             name = f"{model}{'_renormalized' if radius else ''}_seed{seed + s}"
-            jobs.append(Job(name, Recipe(model, SMALL, usual.settings, usual.input_scale), source))
+            jobs.append(Job(name, Recipe(model, SMALL | NO_DROPOUT, usual.settings, usual.input_scale), source))
     trained = train_all(jobs, folder, ops, side_by_side, say)
     train_set, val_set = source.open()
     values, filters = np.zeros((len(arms), seeds, len(MEASURES))), {}

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import transfer
 from .features import layer_features
-from .jobs import Job, small_recipe, train_all
+from .jobs import NO_DROPOUT, QUICK, Job, small_recipe, train_all
 from .study import Claim, Study, Table, mean_deviation
 
 PAPER = {"Caltech-101": {15: (83.8, 22.8), 30: (86.5, 46.5)},
@@ -26,7 +26,9 @@ EPOCH, EPOCHS = 1600, 6      # pictures an epoch of a training from scratch, the
 class Generalization(Study):
     """Accuracy (len(LINES), C, S) on new classes by line, number of training pictures a class (counts (C,)), and split.
 
-    NaN where a line was not run. classes: the names of the new classes. layer: that of the features, of `network`.
+    NaN where a line was not run. classes: the names of the new classes. layer: that of the features. Where pictures show
+    several classes (PASCAL VOC) the accuracy is the mean average precision, as `measure` says, and there is no line from
+    scratch. chance: what no knowledge gives.
     """
 
     settings: dict
@@ -35,6 +37,8 @@ class Generalization(Study):
     counts: np.ndarray
     accuracy: np.ndarray
     tested: int
+    chance: float
+    measure: str = "right answers"
     name = "generalization"
     title = "Feature generalization"
     source = "Zeiler & Fergus, sec. 5.2, tables 4 to 6"
@@ -49,9 +53,9 @@ class Generalization(Study):
             known = [values[np.isfinite(values)] for values in each]
             if any(len(values) for values in known):
                 rows.append([line, *(mean_deviation(values, 1, percent=True) if len(values) else "" for values in known)])
-        rows.append(["chance", *[f"{1 / len(self.classes):.1%}"] * len(self.counts)])
-        return [Table(f"Right answers on {self.tested} pictures of {len(self.classes)} new classes, by training pictures a "
-                      "class; mean ± deviation over splits", ["", *map(str, self.counts)], rows)]
+        rows.append(["chance", *[f"{self.chance:.1%}"] * len(self.counts)])
+        return [Table(f"{self.measure.capitalize()} on {self.tested} pictures of {len(self.classes)} new classes, by "
+                      "training pictures a class; mean ± deviation over splits", ["", *map(str, self.counts)], rows)]
 
     def claims(self):
         fixed, scratch = self.of(FEATURES), self.of(SCRATCH)
@@ -74,11 +78,11 @@ class Generalization(Study):
                                f"{enough[0]} a class reach what training from scratch reaches with {self.counts[last]}"
                                if enough else f"no number up to {self.counts[-1]} reaches training from scratch with "
                                f"{self.counts[last]}", bool(enough and enough[0] < self.counts[last])))
-        K = len(self.classes)
-        found.append(transfer.at_chance("right", self.of(SHUFFLED).mean(axis=0), K, self.tested,
+        found.append(transfer.at_chance(self.measure, self.of(SHUFFLED).mean(axis=0), self.chance, self.tested,
                                         "Control, shuffled labels: what is learned from them is at chance."))
-        found.append(transfer.at_chance("right", self.of(RANDOM)[-1], K, self.tested, "Control, random weights: their "
-                                        f"features, with {self.counts[-1]} pictures a class, are at chance."))
+        found.append(transfer.at_chance(self.measure, self.of(RANDOM)[-1], self.chance, self.tested,
+                                        "Control, random weights: their features, with "
+                                        f"{self.counts[-1]} pictures a class, are at chance."))
         return found
 
 
@@ -99,6 +103,7 @@ def generalization(net, train, test, layer, counts=COUNTS, splits=5, seed=0, set
     values[transfer.PIXELS] = [transfer.pixel_features(part, net.preprocessing) for part in (train, test)]
     values[SHUFFLED] = values[FEATURES]
     usable, tested = transfer.readable(*values[FEATURES])
+    present = getattr(test, "present", None)
     found = np.full((len(LINES), len(counts), splits), np.nan)
     for c, split in progress([(c, split) for c in range(len(counts)) for split in range(splits)]):
         rows = split_rows(train.labels, usable, int(counts[c]), split, seed)
@@ -106,9 +111,12 @@ def generalization(net, train, test, layer, counts=COUNTS, splits=5, seed=0, set
             labels = train.labels[rows]
             if name == SHUFFLED:
                 labels = np.random.default_rng([seed, 1, split]).permutation(labels)
-            found[LINES.index(name), c, split] = transfer.accuracy(a[rows], labels, b[tested], test.labels[tested],
-                                                                   seed=seed)
-    return Generalization(settings or {}, layer, list(train.classes), counts, found, int(tested.sum()))
+            found[LINES.index(name), c, split] = transfer.accuracy(
+                a[rows], labels, b[tested], test.labels[tested], seed=seed,
+                present=None if present is None else present[tested])
+    chance = 1 / len(train.classes) if present is None else float((present[tested] > 0).mean())
+    return Generalization(settings or {}, layer, list(train.classes), counts, found, int(tested.sum()), chance,
+                          "right answers" if present is None else "mean average precision")
 
 
 def split_rows(labels, usable, count, split, seed):
@@ -130,7 +138,7 @@ def from_scratch(study, train, source, folder, ops, splits=3, seed=0, side_by_si
             rows = split_rows(train.labels, np.ones(len(train), bool), int(study.counts[c]), split, seed)
             rows = np.flatnonzero(np.isin(whole.labels, source.classes))[rows] if source.classes is not None else rows
             rows = np.tile(rows, max(1, EPOCH // len(rows)))
-            jobs.append(Job(f"scratch_{study.counts[c]}_{split}", small_recipe(EPOCHS, split, augment_pad=4),
+            jobs.append(Job(f"scratch_{study.counts[c]}_{split}", small_recipe(EPOCHS, split, NO_DROPOUT, augment_pad=4, **QUICK),
                             replace(source, rows=tuple(rows.tolist()))))
             places.append((c, split))
     for place, trained in zip(places, train_all(jobs, folder, ops, side_by_side, say)):

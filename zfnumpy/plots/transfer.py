@@ -21,11 +21,11 @@ def save_generalization(folder, study, lines):
     axes.set_xscale("log")
     axes.set_xticks(study.counts, [str(count) for count in study.counts])
     axes.minorticks_off()
-    _finish(figure, axes, study, "training pictures a class (logarithmic)")
+    _finish(figure, axes, "training pictures a class (logarithmic)", study.measure, study.chance)
     save_figure(figure, Path(folder, "generalization.png"))
-    return [("generalization.png", f"Right answers on {len(study.classes)} new classes by the number of training pictures a "
-             f"class: a softmax on fixed features ({study.layer}), networks trained from scratch on the same pictures, and "
-             "the controls. Mean ± deviation over splits.")]
+    return [("generalization.png", f"{study.measure.capitalize()} on {len(study.classes)} new classes by the number of "
+             f"training pictures a class: a softmax on fixed features ({study.layer}), networks trained from scratch on the "
+             "same pictures, and the controls. Mean ± deviation over splits.")]
 
 
 def save_analysis(folder, study, lines):
@@ -36,16 +36,16 @@ def save_analysis(folder, study, lines):
     for k, (name, values) in enumerate(zip(lines, 100 * study.accuracy)):
         axes.errorbar(at, values.mean(axis=1), yerr=values.std(axis=1), capsize=3, label=name, **style(k))
     axes.set_xticks(at, study.layers, rotation=30 if len(at) > 8 else 0)
-    _finish(figure, axes, study, "layer, from the picture up")
+    _finish(figure, axes, "layer, from the picture up", "right answers", 1 / len(study.classes))
     save_figure(figure, Path(folder, "analysis.png"))
     return [("analysis.png", f"Right answers of linear classifiers on each layer's features, {study.count} training "
              f"pictures for each of {len(study.classes)} new classes. Mean ± deviation over "
              f"{study.accuracy.shape[2]} splits.")]
 
 
-def _finish(figure, axes, study, xlabel):
-    axes.axhline(100 / len(study.classes), color="0.45", linestyle=":", linewidth=1.5, label="chance")
-    axes.set(xlabel=xlabel, ylabel="right answers, %")
+def _finish(figure, axes, xlabel, ylabel, chance):
+    axes.axhline(100 * chance, color="0.45", linestyle=":", linewidth=1.5, label="chance")
+    axes.set(xlabel=xlabel, ylabel=f"{ylabel}, %")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

@@ -22,7 +22,9 @@ def add_command(what):
                      "(default: all)")
     sub.add_argument("--count", type=whole(1), help=f"training pictures, evenly drawn (default: of sketches "
                      f"{SKETCHES - SKETCHES // 7}, else all)")
-    sub.add_argument("--epochs", type=whole(1), default=8, help="(default: 8)")
+    sub.add_argument("--epochs", type=whole(1), default=6, help="(default: 6)")
+    sub.add_argument("--dropout", type=float, default=0, help="between the hidden layers; in few epochs it holds back all "
+                     "networks that have some (default: 0)")
     sub.add_argument("--seeds", type=whole(1), default=2, metavar="N", help="trainings a variant (default: 2)")
     common.add_jobs(sub)
     return sub
@@ -36,7 +38,7 @@ def run(args):
     source = source_of(args, SKETCHES)
     folder = common.folder_of(args, NAME)
     study = ablation(source, folder / "networks", ops_of(args), variants, args.seeds, args.epochs, args.seed, args.jobs,
-                     common.settings_of(args), **QUICK)
+                     args.dropout, common.settings_of(args), **QUICK)
     common.finish(args, study, plots.save_ablation(folder, study))
     return 0
 

@@ -19,7 +19,7 @@ def add_command(what):
     common.add_study(sub, checkpoint=False)
     sub.add_argument("--count", type=whole(1), help="training pictures, evenly drawn (default: of sketches "
                      f"{SKETCHES - SKETCHES // 7}, else all)")
-    sub.add_argument("--epochs", type=whole(1), default=8, help="(default: 8)")
+    sub.add_argument("--epochs", type=whole(1), default=6, help="(default: 6)")
     sub.add_argument("--seeds", type=whole(1), default=2, metavar="N", help="trainings of each (default: 2)")
     common.add_jobs(sub)
     return sub

@@ -6,7 +6,7 @@ from ... import checkpoint, plots
 from ...data import open_named
 from ...experiments.ablation import widths
 from ...experiments.ensemble import ensemble
-from ...experiments.jobs import QUICK, Job, small_recipe, train_all
+from ...experiments.jobs import NO_DROPOUT, QUICK, Job, small_recipe, train_all
 from ..common import bar, checkpoint_path, labelled_as, ops_of, whole
 from . import common
 from .ablation import source_of
@@ -24,7 +24,7 @@ def add_command(what):
     sub.add_argument("--networks", type=whole(2), default=5, metavar="N", help="to train, beside a wider one (default: 5)")
     sub.add_argument("--count", type=whole(1), help="training pictures, evenly drawn (default: of sketches "
                      f"{SKETCHES - SKETCHES // 7}, else all)")
-    sub.add_argument("--epochs", type=whole(1), default=8, help="(default: 8)")
+    sub.add_argument("--epochs", type=whole(1), default=6, help="(default: 6)")
     common.add_jobs(sub)
     return sub
 
@@ -35,8 +35,8 @@ def run(args):
     if args.checkpoints:
         networks = [checkpoint.load(checkpoint_path(name), ops) for name in args.checkpoints]
     else:
-        recipes = {f"seed{args.seed + s}": small_recipe(args.epochs, args.seed + s, **QUICK) for s in range(args.networks)}
-        recipes["wide"] = small_recipe(args.epochs, args.seed, widths("3, 4, 5 wider"), **QUICK)
+        recipes = {f"seed{args.seed + s}": small_recipe(args.epochs, args.seed + s, NO_DROPOUT, **QUICK) for s in range(args.networks)}
+        recipes["wide"] = small_recipe(args.epochs, args.seed, widths("3, 4, 5 wider") | NO_DROPOUT, **QUICK)
         jobs = [Job(name, replace(recipe, resize=RESIZE), source) for name, recipe in recipes.items()]
         *networks, wide = [each.network(ops) for each in train_all(jobs, folder / "networks", ops, args.jobs)]
     part = open_named(source.name, source.val_fraction, source.seed)[1]
