@@ -127,8 +127,8 @@ def ablation(source, folder, ops, variants=None, seeds=2, epochs=6, seed=0, side
              say=print, **changes):
     """Train every variant with every seed, by jobs.train_all in `folder`, and measure them: an Ablation.
 
-    source: a jobs.Source. variants: names in VARIANTS (default: all). dropout: between hidden layers. changes: of the runs' settings, as jobs.small_recipe
-    takes them. A run that was cut off goes on.
+    source: a jobs.Source. variants: names in VARIANTS (default: all). dropout: between hidden layers. changes: of the
+    runs' settings, as jobs.small_recipe takes them. A run that was cut off goes on.
     """
     variants = list(VARIANTS) if variants is None else [BASE, *(name for name in variants if name != BASE)]
     jobs = []

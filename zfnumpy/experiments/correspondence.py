@@ -96,7 +96,7 @@ class Correspondence(Study):
         trained = self.changes[TRAINED]
         gain, kappa = trained.gain(), trained.of(PART, "agreement") - trained.of(RANDOM, "agreement")
         said = [", ".join(f"{part} {difference(each)}" for part, each in zip(self.parts, gain[k])) for k in (0, -1)]
-        share = [float(gain[k].mean() / trained.of(RANDOM)[k].mean()) for k in (0, -1)]
+        share = [float(gain[k].mean() / max(trained.of(RANDOM)[k].mean(), 1e-12)) for k in (0, -1)]
         found = [
             Claim("At the last convolution, every part is tighter than random parts.",
                   f"Δ at layer 5: {', '.join(f'{part} {delta[0]}' for part, delta in PAPER.items())}",

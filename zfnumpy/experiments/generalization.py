@@ -138,7 +138,8 @@ def from_scratch(study, train, source, folder, ops, splits=3, seed=0, side_by_si
             rows = split_rows(train.labels, np.ones(len(train), bool), int(study.counts[c]), split, seed)
             rows = np.flatnonzero(np.isin(whole.labels, source.classes))[rows] if source.classes is not None else rows
             rows = np.tile(rows, max(1, EPOCH // len(rows)))
-            jobs.append(Job(f"scratch_{study.counts[c]}_{split}", small_recipe(EPOCHS, split, NO_DROPOUT, augment_pad=4, **QUICK),
+            recipe = small_recipe(EPOCHS, split, NO_DROPOUT, augment_pad=4, **QUICK)
+            jobs.append(Job(f"scratch_{study.counts[c]}_{split}", recipe,
                             replace(source, rows=tuple(rows.tolist()))))
             places.append((c, split))
     for place, trained in zip(places, train_all(jobs, folder, ops, side_by_side, say)):

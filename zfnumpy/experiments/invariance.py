@@ -41,8 +41,10 @@ class Effect:
     probability: np.ndarray
 
     def small(self, step):
-        """Return the relative distances (2, N) at the step nearest to `step`."""
-        return self.relative[:, :, np.abs(self.steps - step).argmin()]
+        """Return the relative distances (2, N) at the step nearest to `step`, of those that change something."""
+        apart = np.abs(self.steps - step)
+        apart[self.unchanged] = np.inf
+        return self.relative[:, :, apart.argmin()]
 
     def kept(self):
         """Return each picture's mean probability over all steps that change it, as a share of that unchanged (N,)."""
