@@ -19,7 +19,8 @@ def test_three_networks_by_hand():
     """Two pictures of class 1 of two classes. A says 0.6 for class 0, B 0.7 for class 1, C 0.9 for class 0.
 
     Alone A and C are wrong and B right. A and B: 0.45, 0.55, right; A and C: wrong; B and C: 0.6, 0.4, wrong. All three:
-    (0.6 + 0.3 + 0.9) / 3 = 0.6 for class 0, wrong. With a wide one that says 0.9 for class 1: (1.8 + 0.1) / 4 = 0.475, right.
+    (0.6 + 0.3 + 0.9) / 3 = 0.6 for class 0, wrong. With a wide one that says 0.9 for class 1: (1.8 + 0.1) / 4 = 0.475,
+    right.
     """
     data = pictures([(9, 9, 9), (8, 8, 8)], [1, 1])
     nets = [answering(0.6, 0.4), answering(0.3, 0.7), answering(0.9, 0.1)]

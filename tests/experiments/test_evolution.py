@@ -16,7 +16,7 @@ def test_unlike_by_hand():
 
 
 def two_snapshots():
-    """Map 0 looks for red, then for green; map 1 for blue both times. Pictures: red, green, blue, half red and half green."""
+    """Map 0 looks for red, then for green; map 1 for blue both times. Pictures: red, green, blue, red and green."""
     data = pictures([(200, 0, 0), (0, 200, 0), (0, 0, 200), (100, 100, 0)], [0, 1, 0, 1])
     before, after = colours(4, [(1, 0, 0), (0, 0, 1)]), colours(4, [(0, 1, 0), (0, 0, 1)])
     return {1: lambda: before, 3: lambda: after}, data

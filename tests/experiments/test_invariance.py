@@ -50,7 +50,7 @@ def test_distances_by_hand():
 def test_sketches_drawn_anew_move_as_they_are_told():
     data = sketches.load(3, seed=4, cache=False, processes=1)
     for kind, step, change in (("translation", 10, {"y": 0.1}), ("scale", 1.2, {"scale": 1.2}), ("rotation", 30, {})):
-        x, y, scale, angle = map(float, data.poses[1])
+        _, y, scale, angle = map(float, data.poses[1])
         asked = {"translation": {"y": y / 64 + change.get("y", 0)}, "scale": {"scale": scale * change.get("scale", 1)},
                  "rotation": {"angle": angle + 30}}[kind]
         assert (transformed(data, 1, data.image(1), kind, step, "drawn") == data.redraw(1, **asked)[0]).all()

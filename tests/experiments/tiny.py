@@ -11,7 +11,7 @@ NUMPY = get_ops("numpy")
 
 
 def colours(side, first=((1, 0, 0), (0, 1, 0)), second=None, classes=2, stride=1):
-    """A network of 1×1 convolutions: conv1 mixes colours by `first` (F, 3), conv2 its maps by `second`, then averages, scores.
+    """A network of 1×1 convolutions: conv1 mixes colours by `first` (F, 3), conv2 its maps by `second`; averages, scores.
 
     Inputs are the pictures' values as they are, 0 to 255; biases are zero.
     """

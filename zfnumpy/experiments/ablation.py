@@ -41,7 +41,7 @@ VARIANTS = {
     "6, 7 half as wide": (tuple, _half),
     "6, 7 twice as wide": (tuple, _double),
     "3, 4, 5 wider": (_wide, tuple),
-    "3, 4, 5 wider; 6, 7 twice as wide": (_wide, _double),
+    "3, 4, 5 wider and 6, 7 twice as wide": (_wide, _double),
 }
 REMOVED = ("without 3, 4", "without 7", "without 6, 7", "without 3, 4, 6, 7")
 # Top-1 error in per cent, (validation, training): removals on AlexNet's replication, 6, 7 at 2048 and 8192, and wider
@@ -49,7 +49,7 @@ REMOVED = ("without 3, 4", "without 7", "without 6, 7", "without 3, 4, 6, 7")
 PAPER = {BASE: ("38.4 (replication 40.5)", "33.1 (35.1)"), "without 3, 4": ("45.4", "41.8"), "without 7": ("40.0", "27.4"),
          "without 6, 7": ("44.8", "27.4"), "without 3, 4, 6, 7": ("71.3", "71.1"), "6, 7 half as wide": ("40.2", "38.2"),
          "6, 7 twice as wide": ("38.8", "22.0"), "3, 4, 5 wider": ("37.5", "18.8"),
-         "3, 4, 5 wider; 6, 7 twice as wide": ("38.3", "10.0")}
+         "3, 4, 5 wider and 6, 7 twice as wide": ("38.3", "10.0")}
 
 
 @dataclass
@@ -103,7 +103,7 @@ class Ablation(Study):
             found.append(Claim("Wider middle convolutions help.", "-0.9", said("3, 4, 5 wider"),
                                bool(worse["3, 4, 5 wider"].mean() < 0)))
             gaps = {name: (self.of(name) - self.training[self.variants.index(name)]) for name in self.variants}
-            both = "3, 4, 5 wider; 6, 7 twice as wide"
+            both = "3, 4, 5 wider and 6, 7 twice as wide"
             if both in known:
                 found.append(Claim("But with wider fully connected layers too they overfit.",
                                    "validation minus training error 28.3 against 5.3",

@@ -68,10 +68,10 @@ class Generalization(Study):
             found.append(Claim("Features of a trained network beat training from scratch at every number of pictures.",
                                _paper("Caltech-256"), said, bool(all(a > b for a, b in mean.values()))))
             first, last = both[0], both[-1]
+            lead = {c: mean[c][0] - mean[c][1] for c in (first, last)}
             found.append(Claim("From scratch catches up as the pictures become more.", _paper("Caltech-101"),
-                               f"{mean[first][0] - mean[first][1]:+.1%} at {self.counts[first]} a class, "
-                               f"{mean[last][0] - mean[last][1]:+.1%} at {self.counts[last]}",
-                               bool(mean[last][0] - mean[last][1] < mean[first][0] - mean[first][1])))
+                               f"features lead by {lead[first]:+.1%} at {self.counts[first]} a class, {lead[last]:+.1%} at "
+                               f"{self.counts[last]}", bool(lead[last] < lead[first]) if lead[first] > 0 else None))
             enough = [int(n) for n, each in zip(self.counts, fixed) if each.mean() >= mean[last][1]]
             found.append(Claim("Few pictures a class are enough for what others need many for.",
                                "6 a class of Caltech-256 beat the best earlier method's 60",
