@@ -8,9 +8,10 @@ from zfnumpy.errors import DataError
 from zfnumpy.experiments import analysis as analysis_of
 from zfnumpy.experiments import features, transfer
 from zfnumpy.experiments import generalization as generalization_of
-from zfnumpy.experiments.analysis import analysis, main_layers, rank_correlation
+from zfnumpy.experiments.analysis import analysis, main_layers
 from zfnumpy.experiments.generalization import Generalization, from_scratch, generalization, split_rows
 from zfnumpy.experiments.jobs import Source, of_classes
+from zfnumpy.experiments.statistics import rank_correlation
 from zfnumpy.models import squeezenet1_1, zfnet_mini
 
 pytest.importorskip("sklearn", reason="no scikit-learn: pip install -e '.[analysis]'")

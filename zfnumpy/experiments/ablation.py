@@ -9,7 +9,8 @@ from .. import checkpoint
 from ..data import Loader
 from ..evaluate import evaluate
 from .jobs import SMALL, Job, small_recipe, train_all
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import mean_deviation
+from .study import Claim, Study, Table
 
 BASE = "as it stands"
 

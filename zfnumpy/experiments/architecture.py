@@ -12,7 +12,8 @@ import numpy as np
 from .. import checkpoint
 from ..visualize.filters import colour_filters
 from .jobs import NO_DROPOUT, SMALL, Job, Recipe, small_recipe, train_all
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import mean_deviation
+from .study import Claim, Study, Table
 
 # The root mean square that a filter is brought back to. The paper's 0.1 belongs to inputs of ±128 and weights that start at
 # 0.01; here inputs are of ±4, first filters start at 0.02 to 0.03, and in a short training none would reach it.

@@ -12,7 +12,8 @@ import numpy as np
 from . import transfer
 from .features import layer_features
 from .jobs import NO_DROPOUT, QUICK, Job, small_recipe, train_all
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import mean_deviation
+from .study import Claim, Study, Table
 
 PAPER = {"Caltech-101": {15: (83.8, 22.8), 30: (86.5, 46.5)},
          "Caltech-256": {15: (65.7, 9.0), 30: (70.6, 22.5), 45: (72.7, 31.2), 60: (74.2, 38.8)}}

@@ -15,7 +15,8 @@ from ..evaluate import predict
 from ..graph import convolutions
 from ..layers import ReLU
 from ..visualize.ends import last_hidden
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import mean_deviation
+from .study import Claim, Study, Table
 
 KINDS = ("translation", "scale", "rotation")
 UNCHANGED = {"translation": 0.0, "scale": 1.0, "rotation": 0.0}
