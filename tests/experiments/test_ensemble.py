@@ -33,6 +33,13 @@ def test_three_networks_by_hand():
     assert found.claims()[0].found == "66.7 ± 57.7 % against 100.0%"
 
 
+def test_probabilities_are_averaged_and_not_the_surest_taken():
+    """Two say 0.6 for class 0 and one 0.65 for class 1: on average (0.6 + 0.6 + 0.35) / 3 = 0.517 for class 0."""
+    data = pictures([(9, 9, 9)], [0])
+    found = ensemble([answering(0.6, 0.4), answering(0.6, 0.4), answering(0.35, 0.65)], data)
+    assert found.sizes[1][-1][0, 0] == 0
+
+
 def test_top5_by_hand():
     p = np.array([[0.3, 0.2, 0.15, 0.13, 0.12, 0.1], [0.1, 0.12, 0.13, 0.15, 0.2, 0.3]])
     # The first picture's class is sixth, the second's is first.

@@ -18,19 +18,20 @@ def test_unlike_by_hand():
 def two_snapshots():
     """Map 0 looks for red, then for green; map 1 for blue both times. Pictures: red, green, blue, red and green."""
     data = pictures([(200, 0, 0), (0, 200, 0), (0, 0, 200), (100, 100, 0)], [0, 1, 0, 1])
-    before, after = colours(4, [(1, 0, 0), (0, 0, 1)]), colours(4, [(0, 1, 0), (0, 0, 1)])
+    before, after = colours(4, [(1, 0, 0), (0, 0, 1)]), colours(4, [(0, 1, 0), (0, 0, 3)])
     return {1: lambda: before, 3: lambda: after}, data
 
 
 def test_two_snapshots_by_hand():
     """Red's responses are 200, 0, 0, 100 and green's 0, 200, 0, 100: about their mean 75 these are 125, -75, -75, 25 and
-    -75, 125, -75, 25, so their correlation is (-9375 - 9375 + 5625 + 625) / 27500 = -5/11. conv1 moves by √2 over √2.
+    -75, 125, -75, 25, so their correlation is (-9375 - 9375 + 5625 + 625) / 27500 = -5/11. conv1 moves by √(1 + 1 + 2²)
+    and is then √(1 + 3²) long.
     """
     snapshots, data = two_snapshots()
     found = evolution(snapshots, data, maps=2)
     assert (found.layers, found.epochs.tolist()) == (["conv1"], [1, 3])
     np.testing.assert_allclose(found.to_last["conv1"], [[1 + 5 / 11, 0], [0, 0]], atol=1e-12)
-    np.testing.assert_allclose(found.filters, [[1]], rtol=1e-6)
+    np.testing.assert_allclose(found.filters, [[0.6 ** 0.5]], rtol=1e-6)
     assert found.images["conv1"].tolist() == [[0, 1], [2, 2]]
     projected = found.projections["conv1"]                       # the unit's own value, in its own colour
     assert projected.shape == (2, 2, 3, 1, 1)

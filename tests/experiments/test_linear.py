@@ -25,6 +25,8 @@ def test_two_points_by_hand(kind):
     assert found.predict(np.array([[-0.1, 9], [0.1, -9]])).tolist() == [3, 7]
     assert found.scores(np.array([[0.0, 5]]))[0].tolist() == pytest.approx([0, 0], abs=1e-9)
     assert found.cost == DEFAULT
+    if kind == "svm":          # the least of w²/2 + 10·2·(1 - w)², the squared hinge of both points: w = 40/41
+        assert found.scores(np.array([[1.0, 5]]))[0].tolist() == pytest.approx([-40 / 41, 40 / 41], abs=2e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -43,6 +43,7 @@ def test_a_layer_that_keeps_red_is_perfect_and_one_that_drops_it_is_at_chance():
     assert svm[0].tolist() == softmax[0].tolist() == [1, 1, 1]
     assert svm[1].tolist() == softmax[1].tolist() == [0.5, 0.5, 0.5]
     assert shuffled[1].tolist() == [0.5] * 3
+    assert shuffled[0].mean() < 1, "labels that are dealt out teach nothing, even where the features tell"
     assert random.shape == (2, 3)
     assert found.widths.tolist() == [16, 16]
     assert [claim.agrees for claim in found.claims()[:2]] == [False, True]
@@ -70,6 +71,15 @@ def test_claims_follow_the_numbers():
     study.accuracy[1, 1:] = [[0.9, 0.9], [0.95, 0.95]]
     study.accuracy[2], study.accuracy[4] = 0.5, 0.4
     assert [claim.agrees for claim in study.claims()] == [False, None, False, False, False]
+
+
+def test_random_weights_are_others_of_the_same_network():
+    net = colours(4)
+    before = {name: w.copy() for name, w in net.params.items()}
+    other = transfer.with_random_weights(net, 1)
+    assert list(other.nodes) == list(net.nodes)
+    assert not (other.params["conv1.weight"] == before["conv1.weight"]).any()
+    assert all((net.params[name] == w).all() for name, w in before.items())
 
 
 def test_chance_by_hand():
