@@ -50,10 +50,14 @@ def save_architecture(folder, study, measures, found):
 
 def _stacked(path, sheets):
     """Write sheets two by two, one below the other, as a PNG."""
-    height, width = (max(sheet.shape[k] for sheet in sheets) for k in (0, 1))
-    cells = [np.pad(sheet, ((0, height - sheet.shape[0] + 12), (0, width - sheet.shape[1] + 12), (0, 0)),
-                    constant_values=PAPER[0]) for sheet in sheets]
-    rows = [np.concatenate(cells[k:k + 2], axis=1) for k in range(0, len(cells), 2)]
-    wide = max(row.shape[1] for row in rows)
-    save_picture(path, np.concatenate([np.pad(row, ((0, 0), (0, wide - row.shape[1]), (0, 0)), constant_values=PAPER[0])
-                                       for row in rows]))
+    rows = []
+    for pair in (sheets[k:k + 2] for k in range(0, len(sheets), 2)):
+        height = max(sheet.shape[0] for sheet in pair) + 12
+        rows.append([_padded(sheet, height, max(sheet.shape[1] for sheet in sheets) + 12) for sheet in pair])
+    width = max(sum(sheet.shape[1] for sheet in row) for row in rows)
+    rows = [np.concatenate(row, axis=1) for row in rows]
+    save_picture(path, np.concatenate([_padded(row, row.shape[0], width) for row in rows]))
+
+
+def _padded(sheet, height, width):
+    return np.pad(sheet, ((0, height - sheet.shape[0]), (0, width - sheet.shape[1]), (0, 0)), constant_values=PAPER[0])
