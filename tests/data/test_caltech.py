@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from zfnumpy.cli import main
-from zfnumpy.data import load_image, open_dataset
-from zfnumpy.data.caltech import Caltech
+from zfnumpy.data import Caltech, load_image, open_dataset
 from zfnumpy.errors import DataError
 
 SMALL_101 = {"Faces": 3, "BACKGROUND_Google": 4, "accordion": 2, "yin_yang": 2}

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from zfnumpy.cli import main
-from zfnumpy.data import load_image, open_dataset
-from zfnumpy.data.voc import CLASSES, Voc2012, average_precision
+from zfnumpy.data import Voc2012, load_image, open_dataset
+from zfnumpy.data.voc import CLASSES, average_precision
 from zfnumpy.errors import DataError
 
 CAT, DOG, PERSON = (CLASSES.index(name) for name in ("cat", "dog", "person"))

@@ -10,7 +10,8 @@ from PIL import Image
 
 from zfnumpy.cli import main
 from zfnumpy.errors import DataError
-from zfnumpy.experiments.study import Claim, Figure, Study, Table, mean_deviation
+from zfnumpy.experiments.statistics import mean_deviation
+from zfnumpy.experiments.study import Claim, Figure, Study, Table
 from zfnumpy.report.studies import studies_part, write_studies
 
 

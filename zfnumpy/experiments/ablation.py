@@ -9,7 +9,8 @@ from .. import checkpoint
 from ..data import Loader
 from ..evaluate import evaluate
 from .jobs import SMALL, Job, small_recipe, train_all
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import mean_deviation
+from .study import Claim, Study, Table
 
 BASE = "as it stands"
 
@@ -41,7 +42,7 @@ VARIANTS = {
     "6, 7 half as wide": (tuple, _half),
     "6, 7 twice as wide": (tuple, _double),
     "3, 4, 5 wider": (_wide, tuple),
-    "3, 4, 5 wider; 6, 7 twice as wide": (_wide, _double),
+    "3, 4, 5 wider and 6, 7 twice as wide": (_wide, _double),
 }
 REMOVED = ("without 3, 4", "without 7", "without 6, 7", "without 3, 4, 6, 7")
 # Top-1 error in per cent, (validation, training): removals on AlexNet's replication, 6, 7 at 2048 and 8192, and wider
@@ -49,7 +50,7 @@ REMOVED = ("without 3, 4", "without 7", "without 6, 7", "without 3, 4, 6, 7")
 PAPER = {BASE: ("38.4 (replication 40.5)", "33.1 (35.1)"), "without 3, 4": ("45.4", "41.8"), "without 7": ("40.0", "27.4"),
          "without 6, 7": ("44.8", "27.4"), "without 3, 4, 6, 7": ("71.3", "71.1"), "6, 7 half as wide": ("40.2", "38.2"),
          "6, 7 twice as wide": ("38.8", "22.0"), "3, 4, 5 wider": ("37.5", "18.8"),
-         "3, 4, 5 wider; 6, 7 twice as wide": ("38.3", "10.0")}
+         "3, 4, 5 wider and 6, 7 twice as wide": ("38.3", "10.0")}
 
 
 @dataclass
@@ -103,7 +104,7 @@ class Ablation(Study):
             found.append(Claim("Wider middle convolutions help.", "-0.9", said("3, 4, 5 wider"),
                                bool(worse["3, 4, 5 wider"].mean() < 0)))
             gaps = {name: (self.of(name) - self.training[self.variants.index(name)]) for name in self.variants}
-            both = "3, 4, 5 wider; 6, 7 twice as wide"
+            both = "3, 4, 5 wider and 6, 7 twice as wide"
             if both in known:
                 found.append(Claim("But with wider fully connected layers too they overfit.",
                                    "validation minus training error 28.3 against 5.3",
@@ -127,8 +128,8 @@ def ablation(source, folder, ops, variants=None, seeds=2, epochs=6, seed=0, side
              say=print, **changes):
     """Train every variant with every seed, by jobs.train_all in `folder`, and measure them: an Ablation.
 
-    source: a jobs.Source. variants: names in VARIANTS (default: all). dropout: between hidden layers. changes: of the runs' settings, as jobs.small_recipe
-    takes them. A run that was cut off goes on.
+    source: a jobs.Source. variants: names in VARIANTS (default: all). dropout: between hidden layers. changes: of the
+    runs' settings, as jobs.small_recipe takes them. A run that was cut off goes on.
     """
     variants = list(VARIANTS) if variants is None else [BASE, *(name for name in variants if name != BASE)]
     jobs = []

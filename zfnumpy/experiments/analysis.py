@@ -15,7 +15,8 @@ from . import transfer
 from .features import GRID, layer_features, width
 from .generalization import split_rows
 from .linear import KINDS
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import mean_deviation, rank_correlation
+from .study import Claim, Study, Table
 
 PAPER = {"Caltech-101, 30 a class": {"SVM": (44.8, 66.2, 72.3, 76.6, 86.2, None, 85.5), "softmax": {5: 82.9, 7: 85.4}},
          "Caltech-256, 60 a class": {"SVM": (24.6, 39.6, 46.0, 51.3, 65.6, None, 71.7), "softmax": {5: 65.7, 7: 72.6}}}
@@ -118,13 +119,3 @@ def main_layers(net):
         if name == top and not isinstance(node.layer, (Linear, GlobalAvgPool)):
             break
     return found
-
-
-def rank_correlation(values):
-    """Return Spearman's rank correlation of values (N,) with their order; 0 for fewer than two or all alike."""
-    values = np.asarray(values, np.float64)
-    ranks = np.array([(values < v).sum() + ((values == v).sum() - 1) / 2 for v in values])
-    order = np.arange(len(values)) - (len(values) - 1) / 2
-    apart = ranks - ranks.mean() if len(values) else ranks
-    length = np.sqrt((apart ** 2).sum() * (order ** 2).sum())
-    return float((apart * order).sum() / length) if length > 0 else 0.0

@@ -20,7 +20,8 @@ from ..graph import last_maps
 from ..visualize.ends import last_hidden
 from ..visualize.pointing import disc, true_masks, true_parts
 from ..visualize.sanity import randomize, weighted_layers
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import above, difference, mean_deviation
+from .study import Claim, Study, Table
 
 # Table 1: mean sign change at layer 5 and layer 7.
 PAPER = {"right eye": ("0.067 ± 0.007", "0.069 ± 0.015"), "left eye": ("0.069 ± 0.007", "0.068 ± 0.013"),
@@ -96,7 +97,7 @@ class Correspondence(Study):
         trained = self.changes[TRAINED]
         gain, kappa = trained.gain(), trained.of(PART, "agreement") - trained.of(RANDOM, "agreement")
         said = [", ".join(f"{part} {difference(each)}" for part, each in zip(self.parts, gain[k])) for k in (0, -1)]
-        share = [float(gain[k].mean() / trained.of(RANDOM)[k].mean()) for k in (0, -1)]
+        share = [float(gain[k].mean() / max(trained.of(RANDOM)[k].mean(), 1e-12)) for k in (0, -1)]
         found = [
             Claim("At the last convolution, every part is tighter than random parts.",
                   f"Δ at layer 5: {', '.join(f'{part} {delta[0]}' for part, delta in PAPER.items())}",
@@ -138,21 +139,6 @@ def _apart(says, study, name, way, other, control=False):
     return Claim(says, "", "; ".join(f"κ {way} - κ {other} {difference(values, 3)} at {layer}"
                                      for values, layer in zip(each, study.layers)),
                  bool(not any(tells) if control else tells[0]))
-
-
-def difference(values, digits=4):
-    """Return "0.0120 ± 0.0013" of values (G,): their mean and its standard error."""
-    return f"{values.mean():.{digits}f} ± {standard_error(values):.{digits}f}"
-
-
-def standard_error(values):
-    """Return the standard error of the mean of values (G,); infinite for one."""
-    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("inf")
-
-
-def above(values):
-    """Tell whether the mean of values (G,) is above 0 by more than two standard errors."""
-    return bool(values.mean() > 2 * standard_error(values))
 
 
 def alike(signs):

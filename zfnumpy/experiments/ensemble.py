@@ -8,7 +8,8 @@ import numpy as np
 from ..data import Loader
 from ..errors import DataError
 from ..evaluate import predict, ranks
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import mean_deviation
+from .study import Claim, Study, Table
 
 PAPER = {"ZFNet, 1 convnet": (38.4, 16.5), "5 of them": (36.7, 15.3), "with 512, 1024, 512 maps": (37.5, 16.0),
          "all 6": (36.0, 14.7)}

@@ -16,8 +16,8 @@ from ..errors import CheckpointError, DataError
 from ..graph import convolutions
 from ..train import read_run
 from ..visualize import find_strongest, project_strongest
-from .analysis import rank_correlation
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import mean_deviation, rank_correlation
+from .study import Claim, Study, Table
 
 PAPER = "lower layers within a few epochs, upper ones after 40 to 50 of 70"
 SETTLED = 0.5                # the share of the way that is left, below which a layer is nearer to its end than to its start

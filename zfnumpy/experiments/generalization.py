@@ -12,7 +12,8 @@ import numpy as np
 from . import transfer
 from .features import layer_features
 from .jobs import NO_DROPOUT, QUICK, Job, small_recipe, train_all
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import mean_deviation
+from .study import Claim, Study, Table
 
 PAPER = {"Caltech-101": {15: (83.8, 22.8), 30: (86.5, 46.5)},
          "Caltech-256": {15: (65.7, 9.0), 30: (70.6, 22.5), 45: (72.7, 31.2), 60: (74.2, 38.8)}}
@@ -68,10 +69,10 @@ class Generalization(Study):
             found.append(Claim("Features of a trained network beat training from scratch at every number of pictures.",
                                _paper("Caltech-256"), said, bool(all(a > b for a, b in mean.values()))))
             first, last = both[0], both[-1]
+            lead = {c: mean[c][0] - mean[c][1] for c in (first, last)}
             found.append(Claim("From scratch catches up as the pictures become more.", _paper("Caltech-101"),
-                               f"{mean[first][0] - mean[first][1]:+.1%} at {self.counts[first]} a class, "
-                               f"{mean[last][0] - mean[last][1]:+.1%} at {self.counts[last]}",
-                               bool(mean[last][0] - mean[last][1] < mean[first][0] - mean[first][1])))
+                               f"features lead by {lead[first]:+.1%} at {self.counts[first]} a class, {lead[last]:+.1%} at "
+                               f"{self.counts[last]}", bool(lead[last] < lead[first]) if lead[first] > 0 else None))
             enough = [int(n) for n, each in zip(self.counts, fixed) if each.mean() >= mean[last][1]]
             found.append(Claim("Few pictures a class are enough for what others need many for.",
                                "6 a class of Caltech-256 beat the best earlier method's 60",
@@ -138,7 +139,8 @@ def from_scratch(study, train, source, folder, ops, splits=3, seed=0, side_by_si
             rows = split_rows(train.labels, np.ones(len(train), bool), int(study.counts[c]), split, seed)
             rows = np.flatnonzero(np.isin(whole.labels, source.classes))[rows] if source.classes is not None else rows
             rows = np.tile(rows, max(1, EPOCH // len(rows)))
-            jobs.append(Job(f"scratch_{study.counts[c]}_{split}", small_recipe(EPOCHS, split, NO_DROPOUT, augment_pad=4, **QUICK),
+            recipe = small_recipe(EPOCHS, split, NO_DROPOUT, augment_pad=4, **QUICK)
+            jobs.append(Job(f"scratch_{study.counts[c]}_{split}", recipe,
                             replace(source, rows=tuple(rows.tolist()))))
             places.append((c, split))
     for place, trained in zip(places, train_all(jobs, folder, ops, side_by_side, say)):

@@ -15,7 +15,8 @@ from ..evaluate import predict
 from ..graph import convolutions
 from ..layers import ReLU
 from ..visualize.ends import last_hidden
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import mean_deviation
+from .study import Claim, Study, Table
 
 KINDS = ("translation", "scale", "rotation")
 UNCHANGED = {"translation": 0.0, "scale": 1.0, "rotation": 0.0}
@@ -41,8 +42,10 @@ class Effect:
     probability: np.ndarray
 
     def small(self, step):
-        """Return the relative distances (2, N) at the step nearest to `step`."""
-        return self.relative[:, :, np.abs(self.steps - step).argmin()]
+        """Return the relative distances (2, N) at the step nearest to `step`, of those that change something."""
+        apart = np.abs(self.steps - step)
+        apart[self.unchanged] = np.inf
+        return self.relative[:, :, apart.argmin()]
 
     def kept(self):
         """Return each picture's mean probability over all steps that change it, as a share of that unchanged (N,)."""

@@ -75,7 +75,9 @@ def _span(x):
     if len(x) >= x.shape[1]:
         return None, x
     values, vectors = np.linalg.eigh(x @ x.T)
-    kept = values > 1e-10 * max(values[-1], 1e-300)
+    kept = values > 1e-10 * values[-1]
+    if values[-1] <= 0:                                          # all rows are alike: there is nothing to span
+        return None, x
     roots = np.sqrt(values[kept])
     return (vectors[:, kept].T @ x) / roots[:, None], vectors[:, kept] * roots
 

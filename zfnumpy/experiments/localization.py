@@ -20,7 +20,8 @@ from .crops import Cropped, centred, in_picture, squares
 from .features import layer_features
 from .jobs import Relabelled
 from .linear import fit
-from .study import Claim, Study, Table, mean_deviation
+from .statistics import mean_deviation
+from .study import Claim, Study, Table
 
 PAPER_TOP5 = 43.0                                                    # % error of GoogLeNet-GAP, ILSVRC validation
 FULL, MIDDLE, FOUND, TRUE = INPUTS = ("full picture", "centred box", "box of the map", "true box")

@@ -67,16 +67,3 @@ class Study:
                  "claims": [asdict(claim) for claim in self.claims()], "tables": [asdict(table) for table in self.tables()],
                  "figures": [asdict(figure) for figure in figures], **self.numbers()}
         return save_result(folder, self.name, self.arrays(), about)
-
-
-def mean_deviation(values, digits=3, percent=False):
-    """Return "0.071 ± 0.008" of values (N,): mean and standard deviation over N; "7.1 ± 0.8 %" with `percent`.
-
-    Of one value, which has no deviation, it is the value alone.
-    """
-    values = [float(value) * (100 if percent else 1) for value in values]
-    mean, unit = sum(values) / len(values), " %" if percent else ""
-    if len(values) == 1:
-        return f"{mean:.{digits}f}{unit}"
-    spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
-    return f"{mean:.{digits}f} ± {spread:.{digits}f}{unit}"

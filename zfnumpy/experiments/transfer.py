@@ -7,10 +7,10 @@ from ..data.voc import average_precision
 from ..errors import DataError
 from ..visualize.sanity import randomize, weighted_layers
 from . import linear
-from .correspondence import standard_error
 from .features import averaged
 from .jobs import Job, Source, small_recipe, train_all
-from .study import Claim, mean_deviation
+from .statistics import mean_deviation, standard_error
+from .study import Claim
 
 PIXELS = "pixels"            # the yardstick: no network at all
 SIDE = 16                    # places a side that pictures are averaged to for it

@@ -35,7 +35,8 @@ def run(args):
     if args.checkpoints:
         networks = [checkpoint.load(checkpoint_path(name), ops) for name in args.checkpoints]
     else:
-        recipes = {f"seed{args.seed + s}": small_recipe(args.epochs, args.seed + s, NO_DROPOUT, **QUICK) for s in range(args.networks)}
+        recipes = {f"seed{seed}": small_recipe(args.epochs, seed, NO_DROPOUT, **QUICK)
+                   for seed in range(args.seed, args.seed + args.networks)}
         recipes["wide"] = small_recipe(args.epochs, args.seed, widths("3, 4, 5 wider") | NO_DROPOUT, **QUICK)
         jobs = [Job(name, replace(recipe, resize=RESIZE), source) for name, recipe in recipes.items()]
         *networks, wide = [each.network(ops) for each in train_all(jobs, folder / "networks", ops, args.jobs)]
