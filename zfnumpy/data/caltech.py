@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import DataError
 from .folders import ImageFolder
 
@@ -18,39 +16,33 @@ class Caltech(ImageFolder):
 
     101_ObjectCategories/<class>/image_0001.jpg, or 256_ObjectCategories/001.ak47/001_0001.jpg. The clutter
     (BACKGROUND_Google, 257.clutter) is left out; `classes` have no numbers. DataError for a folder that is neither, with
-    where to get them.
+    where to get them; for one that holds both; and as ImageFolder.
     """
 
     def __init__(self, root):
-        root = caltech_folder(root)
-        super().__init__(root)
-        clutter = set(FOLDERS.values())
-        kept = np.array([name not in clutter for name in self.classes])
-        rows = np.flatnonzero(kept[self.labels])
-        self.labels = (np.cumsum(kept) - 1)[self.labels[rows]]
-        self.paths = [self.paths[i] for i in rows]
-        self.classes = [re.sub(r"^\d{3}\.", "", name) for name, keep in zip(self.classes, kept) if keep]
-        self.skipped = [(path, why) for path, why in self.skipped if not clutter & set(Path(path).parts)]
-        if len(self.classes) < 2:
-            raise DataError(f"{root}: expected two classes or more beside the clutter, got {len(self.classes)}")
+        super().__init__(caltech_folder(root), set(FOLDERS.values()))
+        self.classes = [re.sub(r"^\d{3}\.", "", name) for name in self.classes]
 
 
 def is_caltech(root):
     """Tell whether a folder is Caltech-101's or -256's classes, or holds them."""
-    try:
-        return bool(caltech_folder(root))
-    except DataError:
-        return False
+    return bool(_found(Path(root)))
 
 
 def caltech_folder(root):
-    """Return the folder of the classes: `root`, or what it holds; DataError where neither is there."""
-    root = Path(root)
-    for name, clutter in FOLDERS.items():
-        if (root / name).is_dir():
-            return root / name
-        if (root / clutter).is_dir() or (root.name == name and root.is_dir()):
-            return root
-    raise DataError(f"{root} holds neither {' nor '.join(FOLDERS)}, a folder a class: get Caltech-101 from "
-                    f"{WHERE['101_ObjectCategories']} or Caltech-256 from {WHERE['256_ObjectCategories']} and unpack it "
-                    "there")
+    """Return the folder of the classes: `root`, or what it holds; DataError where neither is there, or both are."""
+    found = _found(Path(root))
+    if len(found) > 1:
+        raise DataError(f"{root} holds both {' and '.join(FOLDERS)}: name one of them")
+    if not found:
+        raise DataError(f"{root} holds neither {' nor '.join(FOLDERS)}, a folder a class: get Caltech-101 from "
+                        f"{WHERE['101_ObjectCategories']} or Caltech-256 from {WHERE['256_ObjectCategories']} and unpack it "
+                        "there")
+    return found[0]
+
+
+def _found(root):
+    """List the folders of classes that a folder holds, or itself where it is one."""
+    inside = [root / name for name in FOLDERS if (root / name).is_dir()]
+    own = root.is_dir() and any(root.name == name or (root / clutter).is_dir() for name, clutter in FOLDERS.items())
+    return inside or [root] * own

@@ -15,11 +15,11 @@ class ImageFolder(ImageFiles):
 
     Hidden files and folders are ignored. A file without a picture's suffix is left out and stands in `skipped`, a list
     of (path, reason); a damaged picture is found only when it is read. Raises DataError for a folder that is missing,
-    has fewer than two classes, or a class without pictures.
+    has fewer than two classes, or a class without pictures. leave_out: names of subfolders that are no classes.
     """
 
-    def __init__(self, root):
-        folders = class_folders(root)
+    def __init__(self, root, leave_out=()):
+        folders = [folder for folder in class_folders(root) if folder.name not in leave_out]
         if len(folders) < 2:
             inside = f"only {folders[0].name}" if folders else "none"
             raise DataError(f"{root}: expected one subfolder a class, two or more of them; found {inside}")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from . import caltech, voc
 from .caltech import Caltech, is_caltech
 from .cub import LABELS, Cub200
 from .folders import ImageFolder, class_folders, few
@@ -13,16 +14,17 @@ from .tiny_imagenet import TinyImageNet
 from .voc import Voc2012, is_voc
 
 _VALIDATION_NAMES = ("val", "valid", "validation", "test")
+_CALTECH = {k: (f"Caltech-{k}", caltech.WHERE[f"{k}_ObjectCategories"], f"{k}_ObjectCategories/{example}")
+            for k, example in ((101, "<class>/image_0001.jpg"), (256, "001.ak47/001_0001.jpg"))}
 # {words, all of which the name of a folder holds: (set, address, what its folder then holds)}.
 _SETS = {
-    ("101",): ("Caltech-101", "https://data.caltech.edu/records/mzrjq-6wc02", "101_ObjectCategories/<class>/image_0001.jpg"),
-    ("256",): ("Caltech-256", "https://data.caltech.edu/records/nyy15-4j048", "256_ObjectCategories/001.ak47/001_0001.jpg"),
-    ("voc",): ("PASCAL VOC 2012", "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
-               "VOC2012/{JPEGImages,Annotations,ImageSets/Main}"),
+    ("caltech", "101"): _CALTECH[101], ("101_object",): _CALTECH[101],
+    ("caltech", "256"): _CALTECH[256], ("256_object",): _CALTECH[256],
+    ("voc",): ("PASCAL VOC 2012", voc.WHERE, "VOC2012/{JPEGImages,Annotations,ImageSets/Main}"),
     ("cub",): ("CUB-200-2011", "https://data.caltech.edu/records/65de6-vp158",
                "images.txt, image_class_labels.txt, images/ and parts/"),
-    ("tiny",): ("Tiny-ImageNet", "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-                "wnids.txt, words.txt, train/ and val/"),
+    ("tiny", "imagenet"): ("Tiny-ImageNet", "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+                           "wnids.txt, words.txt, train/ and val/"),
 }
 
 
@@ -34,12 +36,13 @@ def open_dataset(root, val_fraction=0.1, seed=0):
     subfolder a class; one folder of classes, Caltech-101's and -256's without their clutter among them, of which every class
     gives `val_fraction` of its pictures, drawn with `seed`, for validation: at least one where it has two; and pictures
     listed in a labels.tsv (see LabelledFolder), which are all for validation: the first set is empty. Raises DataError for
-    anything else; for a folder that is not there, with where to get the set that its name tells of.
+    anything else; for a folder that is not there or holds no classes, with where to get the set that its name tells of.
     """
     if not 0 < val_fraction < 1:
         raise DataError(f"val_fraction lies between 0 and 1, got {val_fraction}")
+    where = _where(root)
     if not Path(root).exists():
-        raise DataError(f"there is no folder {root}{_where(root)}")
+        raise DataError(f"there is no folder {root}{where}")
     names = [folder.name for folder in class_folders(root)]
     root = Path(root)
     if (root / "wnids.txt").exists():
@@ -59,6 +62,8 @@ def open_dataset(root, val_fraction=0.1, seed=0):
             return train, val
         if names == ["train"]:
             root = root / "train"
+    if where and len(class_folders(root)) < (1 if is_caltech(root) else 2):
+        raise DataError(f"{root} holds no data set in a layout that is known{where}")
     whole = Caltech(root) if is_caltech(root) else ImageFolder(root)
     if np.bincount(whole.labels).max() < 2:
         raise DataError(f"{root}: every class has only one picture, so none is left for validation")

@@ -32,10 +32,7 @@ class Voc2012(ImageFiles):
             raise DataError(f"PASCAL VOC has the splits {', '.join(SPLITS)}, got {split!r}")
         root = voc_folder(root)
         listed = root / "ImageSets" / "Main" / f"{split}.txt"
-        names = [line.split()[0] for _, line in text_lines(listed)]
-        if len(set(names)) < len(names):
-            twice = max(names, key=names.count)
-            raise DataError(f"{listed}: {twice} stands there twice")
+        names = list(_once(listed, ((line, text.split()[0], None) for line, text in text_lines(listed))))
         given = {k: _given(root, name, split, set(names)) for k, name in enumerate(CLASSES)}
         self.classes, self.paths, self.skipped = list(CLASSES), [], []
         labels, boxes, present = [], [], []
@@ -99,28 +96,48 @@ def voc_folder(root):
 
 def _given(root, name, split, names):
     """Return {picture: 1, 0 or -1} of a class's own file, None where there is none."""
-    path, found = root / "ImageSets" / "Main" / f"{name}_{split}.txt", {}
+    path = root / "ImageSets" / "Main" / f"{name}_{split}.txt"
     if not path.exists():
         return None
-    for line, text in text_lines(path):
-        fields = text.split()
-        if len(fields) != 2 or fields[1] not in ("1", "0", "-1"):
-            raise DataError(f"{path}, line {line}: expected a picture and 1, 0 or -1, got {text.strip()!r}")
-        found[fields[0]] = int(fields[1])
+
+    def answers():
+        for line, text in text_lines(path):
+            fields = text.split()
+            if len(fields) != 2 or fields[1] not in ("1", "0", "-1"):
+                raise DataError(f"{path}, line {line}: expected a picture and 1, 0 or -1, got {text.strip()!r}")
+            yield line, fields[0], int(fields[1])
+
+    found = _once(path, answers())
     missing = names - found.keys()
     if missing:
         raise DataError(f"{path}: {min(missing)} of {split}.txt is not in it")
     return found
 
 
+def _once(path, rows):
+    """Return {key: value} of (line, key, value); DataError for a key that stands there twice."""
+    found, lines = {}, {}
+    for line, key, value in rows:
+        if key in lines:
+            raise DataError(f"{path}, line {line}: {key} stands there twice, first in line {lines[key]}")
+        found[key], lines[key] = value, line
+    return found
+
+
 def _objects(path):
-    """Return (class, box, difficult) of every object of an annotation; the parts of a person are none."""
+    """Return (class, box, difficult) of every object of an annotation; the parts of a person are none.
+
+    A document type is refused, which VOC's files do not have: entities of one could grow without end.
+    """
     try:
-        tree = ElementTree.parse(path)
-    except (OSError, ElementTree.ParseError) as error:
+        text = path.read_bytes()
+        if b"<!DOCTYPE" in text:
+            raise ValueError("it declares a document type, which no annotation of VOC does")
+        tree = ElementTree.fromstring(text)
+    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:     # the last two: an unknown encoding
         raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     found = []
-    for each in tree.getroot().findall("object"):
+    for each in tree.findall("object"):
         name = (each.findtext("name") or "").strip()
         if name not in CLASSES:
             raise DataError(f"{path}: {name!r} is none of VOC's 20 classes")
@@ -129,10 +146,14 @@ def _objects(path):
             x0, y0, x1, y1 = (float(box.findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax"))
         except (AttributeError, TypeError, ValueError):
             raise DataError(f"{path}: the {name} has no box of four numbers") from None
-        if not x0 <= x1 or not y0 <= y1:
+        if not np.isfinite((x0, y0, x1, y1)).all():
+            raise DataError(f"{path}: the {name} has no box of four numbers")
+        if x0 > x1 or y0 > y1:
             raise DataError(f"{path}: the box of the {name} ends before it begins: {x0:g}, {y0:g}, {x1:g}, {y1:g}")
-        difficult = (each.findtext("difficult") or "0").strip() == "1"
-        found.append((CLASSES.index(name), (x0 - 1, y0 - 1, x1, y1), difficult))         # VOC counts pixels from 1
+        difficult = (each.findtext("difficult") or "0").strip()
+        if difficult not in ("0", "1"):
+            raise DataError(f"{path}: whether the {name} is difficult must be 0 or 1, got {difficult!r}")
+        found.append((CLASSES.index(name), (x0 - 1, y0 - 1, x1, y1), difficult == "1"))  # VOC counts pixels from 1
     if not found:
         raise DataError(f"{path}: there is no object in it")
     return found
