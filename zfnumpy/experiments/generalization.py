@@ -29,7 +29,7 @@ class Generalization(Study):
 
     NaN where a line was not run. classes: the names of the new classes. layer: that of the features. Where pictures show
     several classes (PASCAL VOC) the accuracy is the mean average precision, as `measure` says, and there is no line from
-    scratch. chance: what no knowledge gives.
+    scratch. chance: what no knowledge gives. usable (N,) bool: the training pictures that can be read.
     """
 
     settings: dict
@@ -40,6 +40,7 @@ class Generalization(Study):
     tested: int
     chance: float
     measure: str = "right answers"
+    usable: np.ndarray = None
     name = "generalization"
     title = "Feature generalization"
     source = "Zeiler & Fergus, sec. 5.2, tables 4 to 6"
@@ -117,7 +118,7 @@ def generalization(net, train, test, layer, counts=COUNTS, splits=5, seed=0, set
                 present=None if present is None else present[tested])
     chance = 1 / len(train.classes) if present is None else float((present[tested] > 0).mean())
     return Generalization(settings or {}, layer, list(train.classes), counts, found, int(tested.sum()), chance,
-                          "right answers" if present is None else "mean average precision")
+                          "right answers" if present is None else "mean average precision", usable)
 
 
 def split_rows(labels, usable, count, split, seed):
@@ -133,10 +134,11 @@ def from_scratch(study, train, source, folder, ops, splits=3, seed=0, side_by_si
     are resumable, `side_by_side` at a time.
     """
     jobs, places = [], []
+    usable = np.ones(len(train), bool) if study.usable is None else study.usable
     whole = train if source.classes is None else source_labels(source)
     for c in range(max(0, len(study.counts) - 3), len(study.counts)):
         for split in range(min(splits, study.accuracy.shape[2])):
-            rows = split_rows(train.labels, np.ones(len(train), bool), int(study.counts[c]), split, seed)
+            rows = split_rows(train.labels, usable, int(study.counts[c]), split, seed)
             rows = np.flatnonzero(np.isin(whole.labels, source.classes))[rows] if source.classes is not None else rows
             rows = np.tile(rows, max(1, EPOCH // len(rows)))
             recipe = small_recipe(EPOCHS, split, NO_DROPOUT, augment_pad=4, **QUICK)
