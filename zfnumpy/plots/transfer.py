@@ -16,8 +16,8 @@ def save_generalization(folder, study, lines):
         known = np.isfinite(values).any(axis=1)
         if known.any():
             each = 100 * values[known]
-            axes.errorbar(study.counts[known], np.nanmean(each, axis=1), yerr=np.nanstd(each, axis=1, ddof=1), capsize=3, label=name,
-                          **style(k))
+            axes.errorbar(study.counts[known], np.nanmean(each, axis=1), yerr=np.nanstd(each, axis=1, ddof=1), capsize=3,
+                          label=name, **style(k))
     axes.set_xscale("log")
     axes.set_xticks(study.counts, [str(count) for count in study.counts])
     axes.minorticks_off()
