@@ -36,6 +36,8 @@ def test_claims_follow_the_numbers():
     training = np.array([0.331, 0.418, 0.274, 0.274, 0.711, 0.382, 0.22, 0.188, 0.1])[:, None] + [0, 0.02]
     paper.training = training
     assert [claim.agrees for claim in paper.claims()] == [True] * 4
+    better = study([0.4, 0.1, 0.1, 0.1, 0.2, 0.4, 0.4, 0.4, 0.4])
+    assert not better.claims()[0].agrees, "without all four it is the worst of those removed, but better than the whole"
     other = study([0.4, 0.8, 0.5, 0.5, 0.6, 0.7, 0.4, 0.5, 0.5])
     other.training = other.error - np.where(np.arange(9) == 8, 0.01, 0.05)[:, None]
     assert [claim.agrees for claim in other.claims()] == [False] * 4
