@@ -48,9 +48,13 @@ class Effect:
         return self.relative[:, :, apart.argmin()]
 
     def kept(self):
-        """Return each picture's mean probability over all steps that change it, as a share of that unchanged (N,)."""
+        """Return each picture's mean probability over all steps that change it, as a share of that unchanged (N,).
+
+        NaN for a picture whose true class has no probability above a half to begin with: there is nothing to keep.
+        """
         first = self.probability[:, self.unchanged]
-        return np.delete(self.probability, self.unchanged, axis=1).mean(axis=1) / np.maximum(first, 1e-12)
+        share = np.delete(self.probability, self.unchanged, axis=1).mean(axis=1) / np.maximum(first, 1e-12)
+        return np.where(first > 0.5, share, np.nan)
 
     def right(self):
         """Return the share of transformed pictures whose true class keeps a probability above a half."""
@@ -92,7 +96,7 @@ class Invariance(Study):
                 low, high = (mean_deviation(each, 2) for each in effect.small(SMALL[kind]))
                 rows.append([f"{kind}, {way}", f"{SMALL[kind]:g}", low, high,
                              *(mean_deviation(each.max(axis=1), 2) for each in effect.relative),
-                             mean_deviation(effect.kept(), 0, percent=True), f"{effect.right():.0%}"])
+                             _told(effect.kept()), f"{effect.right():.0%}"])
         columns = ["transformation", "small step", f"there {self.layers[0]}", f"there {self.layers[1]}",
                    f"most {self.layers[0]}", f"most {self.layers[1]}", "probability kept", "more likely right than not"]
         return [Table("Distance from the picture as it was, in units of the distance between different pictures (mean ± "
@@ -104,10 +108,12 @@ class Invariance(Study):
         if "rotation" not in effects or not 1 < len(counts) <= 20:
             return []
         kept = effects["rotation"].kept()
-        order = sorted(counts, key=lambda k: -kept[self.labels == k].mean())
+        known = np.isfinite(kept)
+        counts = [k for k in counts if known[self.labels == k].any()]
+        order = sorted(counts, key=lambda k: -kept[known & (self.labels == k)].mean())
         return [Table("Probability kept under rotation, by class", ["class", "kept", "pictures"],
-                      [[self.classes[k], mean_deviation(kept[self.labels == k], 0, percent=True),
-                        int((self.labels == k).sum())] for k in order])]
+                      [[self.classes[k], _told(kept[self.labels == k]), int(known[self.labels == k].sum())]
+                       for k in order])]
 
     def claims(self):
         found = []
@@ -121,11 +127,19 @@ class Invariance(Study):
                                bool(low.mean() > high.mean())))
             if set(KINDS) <= set(effects):
                 kept = {kind: effects[kind].kept() for kind in KINDS}
+                few = np.isfinite(kept["rotation"]).sum()
                 found.append(Claim(f"The output withstands translation and scaling, and not rotation ({way}).",
-                                   "curves only", "probability kept: " + "; ".join(
-                                       f"{kind} {mean_deviation(kept[kind], 0, percent=True)}" for kind in KINDS),
-                                   bool(min(kept["translation"].mean(), kept["scale"].mean()) > kept["rotation"].mean())))
+                                   "curves only", f"probability kept by {few} pictures that were told right: " + "; ".join(
+                                       f"{kind} {_told(kept[kind])}" for kind in KINDS),
+                                   bool(min(map(np.nanmean, (kept["translation"], kept["scale"])))
+                                        > np.nanmean(kept["rotation"])) if few else None))
         return found
+
+
+def _told(shares):
+    """Return mean and deviation of the shares that are known, in per cent."""
+    shares = shares[np.isfinite(shares)]
+    return mean_deviation(shares, 0, percent=True) if len(shares) else "–"
 
 
 def invariance(net, dataset, rows, kinds=KINDS, steps=None, layers=None, batch=64, ways=None, settings=None, progress=iter):
