@@ -108,7 +108,7 @@ def test_broken(objects, tmp_path):
 def test_where_to_get_what_is_not_there(tmp_path, name, address, layout):
     """Both where the folder is missing and where it is empty."""
     root = tmp_path / name
-    for told in ("there is no folder", "no data set in a layout that is known"):
+    for told in ("No such file or directory", "no data set in a layout that is known"):
         message = refusal(open_dataset, root)
         assert all(text in message for text in (told, str(root), address, layout)), message
         root.mkdir(exist_ok=True)

@@ -42,7 +42,7 @@ def open_dataset(root, val_fraction=0.1, seed=0):
         raise DataError(f"val_fraction lies between 0 and 1, got {val_fraction}")
     where = _where(root)
     if not Path(root).exists():
-        raise DataError(f"there is no folder {root}{where}")
+        raise DataError(f"cannot open the folder {root}: No such file or directory{where}")
     names = [folder.name for folder in class_folders(root)]
     root = Path(root)
     if (root / "wnids.txt").exists():
@@ -98,5 +98,5 @@ def _where(root):
     name = Path(root).name.lower()
     for words, (title, address, layout) in _SETS.items():
         if all(word in name for word in words):
-            return f": get {title} from {address} and unpack it such that {root} holds {layout}"
+            return f"; get {title} from {address} and unpack it such that {root} holds {layout}"
     return ""
