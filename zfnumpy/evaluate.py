@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .data.dataset import DataSet
+from .data.dataset import Relabelled
 from .errors import DataError
 from .paths import csv_file, save_rows, writable_folder, written_whole
 
@@ -64,8 +64,7 @@ def evaluate(net, loader, ten_crop=False, progress=iter):
     if len(classes) != K:
         raise DataError(f"the network tells {K} classes apart, the data set has {len(classes)}")
     confusion, loss, in_top5 = np.zeros((K, K), np.int64), 0.0, 0
-    batches = _ten_crops(loader) if ten_crop else ((x, labels) for x, labels, _ in loader.batches())
-    for x, labels in progress(batches):
+    for x, labels in progress(crops_of(loader, ten_crop)):
         p = log_probabilities(net, x)
         rows = np.arange(len(labels))
         confusion += np.bincount(labels * K + p.argmax(axis=1), minlength=K * K).reshape(K, K)
@@ -88,7 +87,7 @@ def matched(dataset, classes, named=True):
     if not (labels >= 0).any():
         raise DataError(f"none of the data's {len(dataset.classes)} classes ({dataset.classes[0]}, …) is among the "
                         f"network's {len(classes)} ({classes[0]}, …)")
-    return _Matched(dataset.subset(labels >= 0), labels[labels >= 0], list(classes))
+    return Relabelled(dataset, labels, classes)
 
 
 def class_places(dataset, classes, named=True):
@@ -105,19 +104,6 @@ def class_places(dataset, classes, named=True):
         if number < len(classes) and classes[number] == dataset.classes[k]:
             found[k] = number
     return np.array(found, np.int64)
-
-
-class _Matched(DataSet):
-    """Another data set's images under other labels."""
-
-    def __init__(self, inner, labels, classes):
-        self._inner, self.labels, self.classes, self.skipped = inner, labels, classes, []
-        self.image, self.name = inner.image, inner.name
-        if hasattr(inner, "boxes"):
-            self.boxes = inner.boxes
-
-    def subset(self, indices):
-        return _Matched(self._inner.subset(indices), np.atleast_1d(self.labels[indices]), self.classes)
 
 
 def predict(net, x):
@@ -140,6 +126,11 @@ def ranks(scores, labels):
     true = scores[np.arange(len(labels)), labels][:, None]
     before = np.arange(scores.shape[1]) < np.asarray(labels)[:, None]
     return (~(scores <= true) | ((scores == true) & before)).sum(axis=1)          # so that a NaN is never the best
+
+
+def crops_of(loader, ten_crop=False):
+    """Return an iterable of (x, labels), what `predict` takes: a loader's batches, or with ten crops a picture."""
+    return _ten_crops(loader) if ten_crop else ((x, labels) for x, labels, _ in loader.batches())
 
 
 def _ten_crops(loader):

@@ -100,6 +100,11 @@ def _plain(value):
     raise TypeError(f"JSON holds no {type(value).__name__}")
 
 
+def python_path():
+    """Return $PYTHONPATH for a Python of our own: with the folder that this package is in before what it holds already."""
+    return os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")]))
+
+
 def free_bytes(path):
     """Return the free bytes of the disk that holds `path`, or would hold it once it exists."""
     path = Path(path).absolute()

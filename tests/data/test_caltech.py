@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from PIL import Image
+from refusing import refusal
 
 from zfnumpy.cli import main
 from zfnumpy.data import Caltech, load_image, open_dataset
-from zfnumpy.errors import DataError
 
 SMALL_101 = {"Faces": 3, "BACKGROUND_Google": 4, "accordion": 2, "yin_yang": 2}
 SMALL_256 = {"001.ak47": 2, "002.american-flag": 3, "257.clutter": 4, "256.toad": 2}
@@ -34,13 +34,6 @@ def more_objects(tmp_path):
     (root / "002.american-flag" / "RENAME2").touch()
     (root / "257.clutter" / "notes").touch()
     return root
-
-
-def refusal(open_it, *arguments):
-    with pytest.raises(DataError) as caught:
-        open_it(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_caltech_101(objects):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from PIL import Image
+from refusing import refusal
 
 from zfnumpy.cli import main
 from zfnumpy.data import Cub200, load_image, open_dataset
-from zfnumpy.errors import DataError
 
 # Identifiers with gaps, of images and of classes, as in a part of the set.
 IMAGES = {1: "001.Crow/a b.jpg", 4: "001.Crow/c.jpg", 9: "007.Black_Tern/d.jpg", 12: "007.Black_Tern/e.jpg"}
@@ -33,13 +33,6 @@ def birds(tmp_path):
     write(root, "parts/part_locs.txt", [f"{key} {part} {10 * part + k}.5 6.0 {int(part == 1 or k < 2)}"
                                         for k, key in enumerate(IMAGES) for part in (1, 2)])
     return root
-
-
-def refusal(open_it, *arguments):
-    with pytest.raises(DataError) as caught:
-        open_it(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_the_set(birds):

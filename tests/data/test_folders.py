@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from refusing import refusal
 
 from zfnumpy.data import ImageArray, ImageFolder, TinyImageNet, load_image, open_dataset
-from zfnumpy.errors import DataError
 
 
 def picture(path, shade=100):
@@ -48,13 +48,6 @@ def tiny(tmp_path):
         picture(root / "val" / "images" / f"val_{i}.JPEG", shade=20 * i)
     (root / "val" / "val_annotations.txt").write_text("".join(lines))
     return root
-
-
-def refusal(open_it, *arguments):
-    with pytest.raises(DataError) as caught:
-        open_it(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_folder_of_classes(classes):

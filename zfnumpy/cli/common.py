@@ -34,6 +34,18 @@ def whole(least):
     return read
 
 
+def wholes(least, what):
+    """Return an argument type: whole numbers from `least` between commas; what: what to call them, with an example."""
+
+    def read(text):
+        try:
+            return tuple(whole(least)(part) for part in text.split(","))
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"takes {what}: each {error}") from None
+
+    return read
+
+
 def ops_of(args):
     return get_ops(args.backend, args.threads, args.gpu_memory, args.tf32)
 

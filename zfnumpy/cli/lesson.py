@@ -15,7 +15,7 @@ from ..grading import _lock, autograder, submissions
 from ..grading.lessons import all_lessons, lesson, lesson_folder
 from ..grading.tasks import blanked
 from ..grading.text import all_below
-from ..paths import writable_folder, written_whole
+from ..paths import python_path, writable_folder, written_whole
 from .common import bar, whole
 
 
@@ -82,8 +82,7 @@ def run_start(args):
 
 def run_lessons(args):
     chosen, out = [lesson(number) for number in args.numbers] or all_lessons(), writable_folder(args.out)
-    path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
-    env, failed = os.environ | {"PYTHONPATH": path, "MPLBACKEND": "Agg"}, 0
+    env, failed = os.environ | {"PYTHONPATH": python_path(), "MPLBACKEND": "Agg"}, 0
     for each in bar(len(chosen), "running", "lesson")(chosen):
         began = time.perf_counter()
         done = subprocess.run([sys.executable, str(lesson_folder() / f"{each.name}.py")], cwd=out, env=env, text=True,

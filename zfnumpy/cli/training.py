@@ -1,6 +1,5 @@
 """The commands that train and measure: demo, train, evaluate."""
 
-import argparse
 import hashlib
 import os
 import shlex
@@ -29,12 +28,14 @@ from .common import (
     ops_of,
     say_skipped,
     whole,
+    wholes,
 )
 from .pictures import draw_figure2, draw_filters, draw_projections
 
 # What belongs to a new run, with the defaults: a resumed one has its own.
 FRESH = {"model": "zfnet_mini", "conv": None, "init": "he", "mean": "colour", "input_scale": 1, "dropout": None,
          "val_fraction": 0.1, "init_from": None, "freeze": None, "gap_head": None, "gap_at": None, "freeze_trunk": False}
+EPOCHS, WIDTHS = wholes(1, "epochs, as 13,17"), wholes(0, "widths, as 32,64,96,96,64")      # argument types
 TRAINABLE = tuple(name for name in MODELS if name != "squeezenet1_1")
 
 
@@ -52,7 +53,7 @@ def add_commands(command):
     sub.add_argument("data", nargs="?", help='a folder of classes, or of train/ and val/; Tiny-ImageNet; or "sketches"')
     sub.add_argument("--out", help="folder of the run (default: runs/MODEL)")
     sub.add_argument("--model", default="zfnet_mini", choices=TRAINABLE, help="(default: zfnet_mini)")
-    sub.add_argument("--conv", type=_widths, metavar="W,W,W,W,W", help="maps of conv1 to conv5, of the networks that have "
+    sub.add_argument("--conv", type=WIDTHS, metavar="W,W,W,W,W", help="maps of conv1 to conv5, of the networks that have "
                      "these, 0 to leave one of the last three out (default: the model's)")
     sub.add_argument("--init", default="he", choices=("he", "paper"),
                      help="he: inputs of about ±1; paper: weights of 1e-2, inputs of about ±128, filter renormalization")
@@ -67,7 +68,7 @@ def add_commands(command):
     sub.add_argument("--weight-decay", type=float, help="(default: 5e-4)")
     sub.add_argument("--dropout", type=float, help="below the fully connected layers (default: the model's: 0.5, and 0 "
                      "below a GAP head)")
-    sub.add_argument("--drop-at", type=_epochs, metavar="E,E", help="lower the rate after these epochs, not by validation")
+    sub.add_argument("--drop-at", type=EPOCHS, metavar="E,E", help="lower the rate after these epochs, not by validation")
     sub.add_argument("--patience", type=whole(1), help="stalled epochs that lower the rate (default: 4)")
     sub.add_argument("--augment-pad", type=whole(0), metavar="N",
                      help="pad images by N pixels before random crops (default: 0)")
@@ -94,20 +95,6 @@ def add_commands(command):
     sub.add_argument("--ten-crop", action="store_true", help="average over four corners, centre and their flips")
     sub.add_argument("--batch-size", type=whole(1), default=64, help="(default: 64)")
     sub.add_argument("--out", help="folder for evaluation.json, confusion.csv, confusion.png and classes.csv")
-
-
-def _epochs(text):
-    try:
-        return tuple(whole(1)(part) for part in text.split(","))
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"takes epochs, as 13,17: each {error}") from None
-
-
-def _widths(text):
-    try:
-        return tuple(whole(0)(part) for part in text.split(","))
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"takes widths, as 32,64,96,96,64: each {error}") from None
 
 
 def train(args):

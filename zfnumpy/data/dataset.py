@@ -63,6 +63,26 @@ class ImageArray(DataSet):
         return f"picture {i}"
 
 
+class Relabelled(DataSet):
+    """Another data set's pictures under other labels (N,), which number `classes`; -1 leaves a picture out."""
+
+    def __init__(self, inner, labels, classes):
+        labels = np.asarray(labels, np.int64)
+        kept = labels >= 0
+        self._inner, self.labels, self.classes, self.skipped = inner.subset(kept), labels[kept], list(classes), []
+        self.image, self.name = self._inner.image, self._inner.name
+        self.class_numbers = None                    # those of the other data set number its classes, not these
+
+    def subset(self, indices):
+        rows = np.atleast_1d(np.arange(len(self))[indices])
+        return Relabelled(self._inner.subset(rows), self.labels[rows], self.classes)
+
+    def __getattr__(self, name):                     # boxes, masks, poses: what else the pictures are known by
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
 class ImageFiles(DataSet):
     """Pictures read from `paths` when they are asked for."""
 

@@ -143,10 +143,10 @@ def _objects(path):
             raise DataError(f"{path}: {name!r} is none of VOC's 20 classes")
         box = each.find("bndbox")
         try:
-            x0, y0, x1, y1 = (float(box.findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax"))
+            x0, y0, x1, y1 = corners = [float(box.findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")]
         except (AttributeError, TypeError, ValueError):
-            raise DataError(f"{path}: the {name} has no box of four numbers") from None
-        if not np.isfinite((x0, y0, x1, y1)).all():
+            corners = [np.nan]
+        if not np.isfinite(corners).all():
             raise DataError(f"{path}: the {name} has no box of four numbers")
         if x0 > x1 or y0 > y1:
             raise DataError(f"{path}: the box of the {name} ends before it begins: {x0:g}, {y0:g}, {x1:g}, {y1:g}")

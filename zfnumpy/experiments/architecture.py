@@ -31,10 +31,9 @@ MEASURES = ("low", "middle", "high", "dead in layer 1", "dead in layer 2", "weak
 
 @dataclass
 class Architecture(Study):
-    """MEASURES (A, S, len(MEASURES)) of A arms (names in ARMS) and S seeds.
+    """The MEASURES, values (A, S, len(MEASURES)), of A arms (names in ARMS) and S seeds.
 
-    filters {arm: (F, 3, KH, KW)}: the first seed's first layer. found {arm: visualize.Strongest}: of its second convolution.
-    images: how many were trained and validated on.
+    filters {arm: (F, 3, KH, KW)}: the first seed's first layer. images: how many were trained and validated on.
     """
 
     settings: dict
@@ -54,8 +53,8 @@ class Architecture(Study):
         return self.values[self.arms.index(arm), :, MEASURES.index(measure)]
 
     def tables(self):
-        percent = {"aliasing": False, "change by one pixel": False}
-        rows = [[measure, *(mean_deviation(self.of(arm, measure), 3 if measure in percent else 1, measure not in percent)
+        shares = set(MEASURES) - {"aliasing", "change by one pixel"}
+        rows = [[measure, *(mean_deviation(self.of(arm, measure), 1 if measure in shares else 3, measure in shares)
                             for arm in self.arms)] for measure in MEASURES]
         return [Table(f"Trained on {self.images[0]:,} pictures, validated on {self.images[1]:,}; mean ± deviation over "
                       f"{self.values.shape[1]} seeds; bands of the first layer's energy in cycles a pixel: low below 0.1, "
@@ -83,10 +82,10 @@ class Architecture(Study):
 
 def architecture(source, folder, ops, arms=None, seeds=2, epochs=8, seed=0, side_by_side=2, probed=200, settings=None,
                  say=print, **changes):
-    """Train every arm with every seed, by jobs.train_all in `folder`, and measure them: an Architecture.
+    """Train every arm with every seed, by jobs.train_all in `folder`, and measure them.
 
-    source: a jobs.Source. probed: validation pictures that dead maps and aliasing are measured on. changes: of the runs'
-    settings, as jobs.small_recipe takes them.
+    Returns an Architecture, and {arm: the checkpoint of its first seed}. source: a jobs.Source. probed: validation pictures
+    that dead maps and aliasing are measured on. changes: of the runs' settings, as jobs.small_recipe takes them.
     """
     arms = list(ARMS) if arms is None else list(arms)
     jobs = []

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data import Loader
-from ..errors import DataError
-from ..evaluate import predict, ranks
+from ..evaluate import crops_of, predict, ranks
 from .statistics import mean_deviation
 from .study import Claim, Study, Table
 
@@ -101,18 +100,8 @@ def ensemble(networks, part, wide=None, batch=64, seed=0, settings=None, progres
 
 def probabilities(net, part, crops=1, batch=64):
     """Return (probabilities (N, K), labels (N,)) of the pictures that can be read, with one crop or averaged over ten."""
-    found, labels = [], []
-    if crops == 1:
-        for x, each, _ in Loader(part, batch, net.preprocessing, feeder=net.ops.feeder()).batches():
-            found.append(predict(net, x))
-            labels.append(each)
-    else:
-        for i in range(len(part)):
-            try:
-                found.append(predict(net, net.preprocessing.ten_crop([part.image(i)])))
-            except DataError:
-                continue
-            labels.append(part.labels[i:i + 1])
+    loader = Loader(part, batch, net.preprocessing, feeder=net.ops.feeder())
+    found, labels = zip(*((predict(net, x), each) for x, each in crops_of(loader, crops == 10)))
     return np.concatenate(found), np.concatenate(labels)
 
 

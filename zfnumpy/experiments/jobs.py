@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from .. import checkpoint, models
 from ..data import mean_colour, open_named
-from ..data.dataset import DataSet
+from ..data.dataset import Relabelled
 from ..errors import DataError, TrainingError, ZFNumpyError
-from ..paths import writable_folder, written_whole
-from ..train import BEST, LAST, Run, Settings
+from ..paths import python_path, writable_folder, written_whole
+from ..train import LAST, Run, Settings
 
 JOB, DONE = "job.json", "done.json"
 
@@ -52,25 +52,6 @@ class Source:
             labels = np.random.default_rng(self.shuffled).permutation(train.labels)
             train = Relabelled(train, labels, list(train.classes))
         return (train, val) if self.classes is None else (of_classes(train, self.classes), of_classes(val, self.classes))
-
-
-class Relabelled(DataSet):
-    """Another data set's pictures under other labels (N,), which number `classes`; -1 leaves a picture out."""
-
-    def __init__(self, inner, labels, classes):
-        labels = np.asarray(labels, np.int64)
-        kept = labels >= 0
-        self._inner, self.labels, self.classes, self.skipped = inner.subset(kept), labels[kept], list(classes), []
-        self.image, self.name = self._inner.image, self._inner.name
-
-    def subset(self, indices):
-        rows = np.arange(len(self))[indices]
-        return Relabelled(self._inner.subset(rows), self.labels[rows], self.classes)
-
-    def __getattr__(self, name):                     # boxes, masks, poses: what else the pictures are known by
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._inner, name)
 
 
 def of_classes(dataset, classes):
@@ -143,11 +124,6 @@ class Trained:
     def path(self):
         """The checkpoint after the last epoch: not the best one, which validation would have chosen."""
         return self.folder / LAST
-
-    @property
-    def best(self):
-        """The checkpoint of the epoch with the least validation error."""
-        return self.folder / BEST
 
     @property
     def last(self):
@@ -267,9 +243,8 @@ def _train_side_by_side(jobs, folder, threads, most, say):
 
 def _start(job, folder, threads):
     """Start a Python that trains one job; not multiprocessing, for the reasons given in data.sketches.rendering."""
-    root = str(Path(__file__).resolve().parents[2])
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
-    process = subprocess.Popen([sys.executable, "-P", "-m", f"{__package__}._worker", str(folder), str(threads)], env=env,
+    process = subprocess.Popen([sys.executable, "-P", "-m", f"{__package__}._worker", str(folder), str(threads)],
+                               env=os.environ | {"PYTHONPATH": python_path()},
                                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                start_new_session=True)           # the terminal's Ctrl-C reaches this process alone
     process.stdin.write(job_text(job))

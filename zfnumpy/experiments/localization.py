@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.dataset import Relabelled
 from ..errors import DataError
 from ..graph import class_names
 from ..paths import arrays_of
@@ -15,12 +16,11 @@ from ..visualize import class_maps, has_cam, iou, largest_box
 from ..visualize import localization as localize
 from ..visualize.boxes import RIGHT
 from ..visualize.ends import last_hidden
-from ..visualize.localize import BASELINE, METHODS, TOP, Localization
+from ..visualize.localize import BASELINE, METHODS, TOP, Localization, rows_with_box
 from .crops import Cropped, centred, in_picture, squares
 from .features import layer_features
-from .jobs import Relabelled
 from .linear import fit
-from .statistics import mean_deviation
+from .statistics import mean_deviation, standard_error
 from .study import Claim, Study, Table
 
 PAPER_TOP5 = 43.0                                                    # % error of GoogLeNet-GAP, ILSVRC validation
@@ -183,7 +183,7 @@ def study_localization(net, train, test, labelled=None, layer=None, per_class=20
     `pool` a class; an empty `train` leaves it out. layer: whose features, maps averaged (default: the last hidden layer).
     progress(text) wraps a list of batches. DataError where the data has no boxes, or fewer pictures of a class.
     """
-    _with_boxes(test)
+    rows_with_box(test)
     method = "cam" if has_cam(net) else "gradcam"
     guesses = first_guesses(net, test, method, progress=progress("first guesses"))
     guess = labelled is None
@@ -199,7 +199,7 @@ def study_localization(net, train, test, labelled=None, layer=None, per_class=20
 def _classify(study, net, train, test, guesses, layer, per_class, draws, pool, seed, progress):
     rng = np.random.default_rng(seed)
     layer = last_hidden(net) if layer is None else net.node(layer).name
-    train = train.subset(_drawn(_with_boxes(train), train.labels, pool, rng))
+    train = train.subset(_drawn(rows_with_box(train), train.labels, pool, rng))
     learnt = first_guesses(net, train, study.method, progress=progress("first guesses, training"))
     share = np.nanmean((learnt.boxes[:, 2:] - learnt.boxes[:, :2]) / learnt.sizes[:, ::-1], axis=0)
     x, labels, overlaps = [], [], None
@@ -231,15 +231,6 @@ def _classify(study, net, train, test, guesses, layer, per_class, draws, pool, s
                        "test pictures": len(labels[1]), "share of the centred box": share.tolist()}
 
 
-def _with_boxes(dataset):
-    """Return the rows of a data set that have a box; DataError where none has."""
-    boxes = getattr(dataset, "boxes", None)
-    rows = [] if boxes is None else (~np.isnan(boxes).any(axis=1)).nonzero()[0]
-    if not len(rows):
-        raise DataError("the data set has no true boxes; Tiny-ImageNet's layout, CUB-200-2011's and the sketches have")
-    return rows
-
-
 def _drawn(rows, labels, most, rng):
     """Draw at most so many of `rows` of every class: sorted rows."""
     mixed = rng.permutation(rows)
@@ -249,7 +240,7 @@ def _drawn(rows, labels, most, rng):
 def _percent(values):
     """Return mean and standard error of values (N,), as %."""
     values = 100 * np.asarray(values, np.float64)
-    return float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
+    return float(values.mean()), standard_error(values) if len(values) > 1 else 0.0
 
 
 def _told(pair, unit=" %"):

@@ -131,7 +131,7 @@ def localization(net, dataset, methods=None, thresholds=None, batch=32, progress
     if len(dataset.classes) != net.shapes[net.output][0]:
         raise DataError(f"the network tells {net.shapes[net.output][0]} classes apart, the data set has "
                         f"{len(dataset.classes)}")
-    with_box, parts, skipped = _rows_with_box(dataset), [], []
+    with_box, parts, skipped = rows_with_box(dataset), [], []
     for rows in progress([with_box[i:i + batch] for i in range(0, len(with_box), batch)]):
         kept, pictures, truth = _usable(net.preprocessing, dataset, rows, skipped)
         if kept:
@@ -180,11 +180,12 @@ def _batch(net, pictures, labels, methods, thresholds):
     return values.argmax(axis=1), ranks, boxes
 
 
-def _rows_with_box(dataset):
+def rows_with_box(dataset):
     boxes = getattr(dataset, "boxes", None)
     rows = [] if boxes is None else (~np.isnan(boxes).any(axis=1)).nonzero()[0]
     if not len(rows):
-        raise DataError("the data set has no true boxes to compare with; Tiny-ImageNet's layout and the sketches have")
+        raise DataError("the data set has no true boxes to compare with; Tiny-ImageNet's layout, "
+                        "CUB-200-2011's and the sketches have")
     return rows
 
 

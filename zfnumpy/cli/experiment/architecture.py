@@ -7,7 +7,6 @@ from ...experiments.jobs import QUICK
 from ...visualize import find_strongest, project_strongest
 from ..common import bar, ops_of, whole
 from . import common
-from .ablation import SKETCHES, source_of
 
 NAME = "architecture"
 SHOWN = 12                   # maps of layer 2 in the picture
@@ -17,16 +16,13 @@ def add_command(what):
     sub = what(NAME, run, "Train networks with 11×11 filters at stride 4 and with 7×7 at stride 2: what does each lose?",
                "zfnumpy experiment architecture --seeds 3")
     common.add_study(sub, checkpoint=False)
-    sub.add_argument("--count", type=whole(1), help="training pictures, evenly drawn (default: of sketches "
-                     f"{SKETCHES - SKETCHES // 7}, else all)")
-    sub.add_argument("--epochs", type=whole(1), default=6, help="(default: 6)")
     sub.add_argument("--seeds", type=whole(1), default=2, metavar="N", help="trainings of each (default: 2)")
-    common.add_jobs(sub)
+    common.add_training(sub)
     return sub
 
 
 def run(args):
-    ops, folder, source = ops_of(args), common.folder_of(args, NAME), source_of(args, SKETCHES)
+    ops, folder, source = ops_of(args), common.folder_of(args, NAME), common.source_of(args)
     study, paths = architecture(source, folder / "networks", ops, None, args.seeds, args.epochs, args.seed, args.jobs,
                                 settings=common.settings_of(args), **QUICK)
     val = source.open()[1]

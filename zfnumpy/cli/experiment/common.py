@@ -9,19 +9,22 @@ from PIL import Image, ImageOps
 
 from ...data import open_named
 from ...errors import DataError
+from ...experiments.jobs import Source
 from ...experiments.study import Figure
 from ...paths import writable_folder
 from ...report.studies import write_studies
-from ..common import MODELS, labelled_as, open_network, say_skipped, whole
+from ..common import MODELS, labelled_as, open_network, say_skipped, whole, wholes
 
 EMBEDDED = "sketches_zfnet"
 OUT = "experiments"
+NUMBERS = wholes(1, "numbers, as 5,10,20")              # an argument type
+FEW_SKETCHES = 2800          # of which a seventh validates: so few that no network is at its best
 
 
-def add_study(sub, checkpoint=True, data="sketches"):
+def add_study(sub, checkpoint=True):
     """Add the arguments that all studies have, and with `checkpoint` those that name a trained network."""
-    sub.add_argument("--data", default=data, help='a data set as for train, or "sketches", "sketches:N" '
-                     f"(default: {data})")
+    sub.add_argument("--data", default="sketches", help='a data set as for train, or "sketches", "sketches:N" '
+                     "(default: sketches)")
     if checkpoint:
         sub.add_argument("--checkpoint", help="a trained network: a checkpoint, a run's folder, or with --model a plain "
                          f"weight file (default on sketches: {EMBEDDED}, which comes with the package)")
@@ -39,17 +42,28 @@ def add_jobs(sub):
                      "share of the cores (default: 2)")
 
 
-def numbers(text):
-    """Read whole numbers from 1 between commas: an argument type."""
-    try:
-        return tuple(whole(1)(part) for part in text.split(","))
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"takes numbers, as 5,10,20: each {error}") from None
+def add_training(sub):
+    """Add the arguments of a study that trains networks of its own on few pictures; `source_of` reads --count."""
+    sub.add_argument("--count", type=whole(1), help="training pictures, evenly drawn (default: of sketches "
+                     f"{FEW_SKETCHES - FEW_SKETCHES // 7}, else all)")
+    sub.add_argument("--epochs", type=whole(1), default=6, help="(default: 6)")
+    add_jobs(sub)
 
 
 def is_sketches(name):
     """Tell whether a data set's name stands for drawn sketches."""
     return str(name).partition(":")[0] == "sketches" and not Path("sketches").is_dir()
+
+
+def source_of(args, sketches=FEW_SKETCHES):
+    """Return the Source of a study that trains: of bare "sketches" only so many, of other data --count training pictures."""
+    name = f"sketches:{sketches}" if args.data == "sketches" and is_sketches("sketches") else str(args.data)
+    source = Source(name, 0.1 if args.val_fraction is None else args.val_fraction)
+    if args.count is None:
+        return source
+    labels = open_named(name, source.val_fraction, source.seed)[0].labels
+    rows = np.sort(np.random.default_rng(args.seed).permutation(len(labels))[:args.count])
+    return Source(name, source.val_fraction, rows=tuple(rows.tolist()))
 
 
 def open_trained(args, named=EMBEDDED):

@@ -9,10 +9,8 @@ from ...experiments.ensemble import ensemble
 from ...experiments.jobs import NO_DROPOUT, QUICK, Job, small_recipe, train_all
 from ..common import bar, checkpoint_path, labelled_as, ops_of, whole
 from . import common
-from .ablation import source_of
 
 NAME = "ensemble"
-SKETCHES = 2800
 RESIZE = 72                  # pixels that pictures are resized to, of which the networks see 64: room for ten crops
 
 
@@ -22,16 +20,13 @@ def add_command(what):
     common.add_study(sub, checkpoint=False)
     sub.add_argument("--checkpoints", nargs="+", metavar="CHECKPOINT", help="average these networks, train none")
     sub.add_argument("--networks", type=whole(2), default=5, metavar="N", help="to train, beside a wider one (default: 5)")
-    sub.add_argument("--count", type=whole(1), help="training pictures, evenly drawn (default: of sketches "
-                     f"{SKETCHES - SKETCHES // 7}, else all)")
-    sub.add_argument("--epochs", type=whole(1), default=6, help="(default: 6)")
-    common.add_jobs(sub)
+    common.add_training(sub)
     return sub
 
 
 def run(args):
     ops, folder, wide = ops_of(args), common.folder_of(args, NAME), None
-    source = source_of(args, SKETCHES)
+    source = common.source_of(args)
     if args.checkpoints:
         networks = [checkpoint.load(checkpoint_path(name), ops) for name in args.checkpoints]
     else:

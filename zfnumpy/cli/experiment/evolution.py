@@ -12,7 +12,6 @@ from ...experiments.jobs import Job, small_recipe, train_all
 from ...train import read_run
 from ..common import bar, ops_of, whole
 from . import common
-from .ablation import source_of
 
 NAME = "evolution"
 
@@ -24,7 +23,7 @@ def add_command(what):
     sub.add_argument("--run", dest="run_folder", metavar="FOLDER", help="a training that exists, of zfnumpy "
                      "train --keep-all on this data (default: trains a small network)")
     sub.add_argument("--epochs", type=whole(2), default=12, help="to train, at a constant rate (default: 12)")
-    sub.add_argument("--shown", type=common.numbers, metavar="E,E", help="epochs to look at (default: eight, spread as in "
+    sub.add_argument("--shown", type=common.NUMBERS, metavar="E,E", help="epochs to look at (default: eight, spread as in "
                      "the paper)")
     sub.add_argument("--maps", type=whole(1), default=6, help="maps of each layer that are shown (default: 6)")
     sub.add_argument("--count", type=whole(3), help="training pictures (default: of sketches 3000, else all)")
@@ -35,7 +34,7 @@ def add_command(what):
 
 def run(args):
     ops, folder = ops_of(args), common.folder_of(args, NAME)
-    source = source_of(args, 3500)
+    source = common.source_of(args, 3500)
     snapshots = {}
     if args.run_folder:
         run_folder = Path(args.run_folder)

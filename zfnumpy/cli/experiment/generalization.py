@@ -1,10 +1,8 @@
-"""`zfnumpy experiment generalization` and `analysis`: tables 4 to 7 of the paper, features on new classes."""
+"""`zfnumpy experiment generalization`: tables 4 to 6 of the paper, features on new classes."""
 
 from ... import plots
 from ...data import open_named
 from ...errors import DataError
-from ...experiments.analysis import LINES as ANALYSED
-from ...experiments.analysis import analysis
 from ...experiments.generalization import COUNTS, LINES, from_scratch, generalization
 from ...experiments.jobs import Source, of_classes
 from ...experiments.transfer import half_trained
@@ -21,7 +19,7 @@ def add_command(what):
                "zfnumpy experiment generalization --counts 5,20,50 --splits 3")
     add_target(sub)
     sub.add_argument("--layer", help="whose features (default: the last hidden one)")
-    sub.add_argument("--counts", type=common.numbers, default=COUNTS, metavar="N,N", help="training pictures a class "
+    sub.add_argument("--counts", type=common.NUMBERS, default=COUNTS, metavar="N,N", help="training pictures a class "
                      f"(default: {','.join(map(str, COUNTS))})")
     sub.add_argument("--no-scratch", action="store_true", help="without networks trained from scratch, which take longest")
     common.add_jobs(sub)
@@ -29,7 +27,7 @@ def add_command(what):
 
 
 def add_target(sub):
-    """Add the arguments of both studies."""
+    """Add the arguments that this study and `analysis` share."""
     common.add_study(sub)
     sub.add_argument("--splits", type=whole(2), default=5, help="draws of the training pictures (default: 5)")
 
@@ -60,22 +58,4 @@ def run(args):
     if not args.no_scratch and not hasattr(train, "present"):      # a net's own accuracy is of one label a picture
         from_scratch(study, train, source, folder / "networks", ops_of(args), seed=args.seed, side_by_side=args.jobs)
     common.finish(args, study, plots.save_generalization(folder, study, LINES))
-    return 0
-
-
-def add_analysis(what):
-    sub = what("analysis", run_analysis, "Put linear classifiers on every layer's features: which layers are worth most?",
-               "zfnumpy experiment analysis --count 30")
-    add_target(sub)
-    sub.add_argument("--layers", metavar="A,B", help="(default: every convolution's and hidden layer's output)")
-    sub.add_argument("--count", type=whole(1), default=30, help="training pictures a class (default: 30)")
-    return sub
-
-
-def run_analysis(args):
-    net, train, test, _ = opened(args)
-    layers = args.layers.split(",") if args.layers else None
-    study = analysis(net, train, test, layers, args.count, args.splits, args.seed,
-                     common.settings_of(args, network=net.name), bar(None, "fitting", "fit"))
-    common.finish(args, study, plots.save_analysis(common.folder_of(args, "analysis"), study, ANALYSED))
     return 0

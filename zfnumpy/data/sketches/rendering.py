@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from ...paths import python_path
 from .scene import CLASSES, PARTS, draw
 
 MOST_PARTS = max(map(len, PARTS.values()))
@@ -80,10 +80,9 @@ def _start_helper(size, seed, start, stop, step):
     "spawn" imports the caller's main script again, which starts over where that has no `if __name__ == "__main__"`. A
     module of our own run by `python -m` is the same from a script, a notebook, a test or a thread.
     """
-    root = str(Path(__file__).resolve().parents[3])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     # One thread each: the arrays are tiny, and a pool of BLAS threads for each helper takes long to start.
-    env = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    env = os.environ | {"PYTHONPATH": python_path(), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
+                        "MKL_NUM_THREADS": "1"}
     # -P: a random.py in the folder that the user happens to be in is not Python's.
     command = [sys.executable, "-P", "-m", f"{__package__}._worker", *map(str, (size, seed, start, stop, step))]
     try:
