@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .figures import BLUE, ORANGE, figure_of, save_figure
+from .figures import BLUE, ORANGE, deviation, figure_of, save_figure
 
 
 def save_ablation(folder, study):
@@ -15,8 +15,8 @@ def save_ablation(folder, study):
     for values, shift, colour, marker, text in ((study.training, -0.13, BLUE, "o", "training, without dropout"),
                                                 (study.error, 0.13, ORANGE, "s", "validation")):
         each = 100 * values
-        axes.errorbar(each.mean(axis=1), np.arange(V) + shift, xerr=each.std(axis=1), color=colour, fmt=marker, markersize=6,
-                      capsize=3, label=text)
+        axes.errorbar(each.mean(axis=1), np.arange(V) + shift, xerr=deviation(each, 1), color=colour, fmt=marker,
+                      markersize=6, capsize=3, label=text)
         axes.plot(each, np.repeat(np.arange(V)[:, None] + shift, each.shape[1], axis=1), ".", color=colour, alpha=0.5,
                   markersize=4)
     axes.axvline(100 * study.error[0].mean(), color="0.6", linestyle=":", linewidth=1.2)

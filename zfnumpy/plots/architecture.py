@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .figures import BLUE, ORANGE, figure_of, save_figure
+from .figures import BLUE, ORANGE, deviation, figure_of, save_figure
 from .sheets import PAPER, filter_sheet, save_picture, strongest_sheet
 
 PANELS = (("low", "middle", "high"), ("dead in layer 1", "dead in layer 2", "weak filters"), ("aliasing",),
@@ -28,7 +28,7 @@ def save_architecture(folder, study, measures, found):
             each = scale * study.values[a][:, [measures.index(name) for name in names]]
             large, held = "11" in arm, "renorm" in arm
             axes.errorbar(np.arange(len(names)) + 0.17 * (a - (len(study.arms) - 1) / 2), each.mean(axis=0),
-                          yerr=each.std(axis=0), color=ORANGE if large else BLUE, marker="s" if large else "o", markersize=7,
+                          yerr=deviation(each), color=ORANGE if large else BLUE, marker="s" if large else "o", markersize=7,
                           linestyle="none", capsize=3, fillstyle="none" if held else "full", label=arm)
         axes.set_xticks(range(len(names)), [name.replace(" in ", "\nin ").replace(" by ", "\nby ") for name in names],
                         fontsize=9)

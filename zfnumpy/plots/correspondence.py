@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .figures import BLUE, ORANGE, figure_of, save_figure, short
+from .figures import BLUE, ORANGE, deviation, figure_of, save_figure, short
 from .sheets import PAPER, enlarge, heading, label, save_picture, tile
 
 STYLES = {"the part": (BLUE, "o"), "random places": (ORANGE, "s"), "others' places": ("#2b2b2b", "^"),
@@ -22,7 +22,7 @@ def save_correspondence(folder, study):
             values = (change.delta, change.agreement)[kind][:, k]
             for w, (way, each) in enumerate(zip(change.ways, values)):
                 colour, marker = STYLES[way]
-                axes.errorbar(each.mean(axis=1), np.arange(P) + 0.15 * (w - (len(values) - 1) / 2), xerr=each.std(axis=1),
+                axes.errorbar(each.mean(axis=1), np.arange(P) + 0.15 * (w - (len(values) - 1) / 2), xerr=deviation(each, 1),
                               color=colour, fmt=marker, markersize=4.5, capsize=2, linewidth=1, label=way)
             axes.set_yticks(range(P), [short(part.replace("_", " ")) for part in study.parts] if c == 0 else [])
             axes.set_ylim(P - 0.5, -0.5)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .figures import BLUE, ORANGE, figure_of, save_figure
+from .figures import BLUE, ORANGE, deviation, figure_of, save_figure
 
 
 def save_ensemble(folder, study):
@@ -14,8 +14,8 @@ def save_ensemble(folder, study):
         for place, (crops, colour, marker, text) in enumerate(((1, BLUE, "o", "one crop"), (10, ORANGE, "s", "ten crops"))):
             each = [100 * size[:, top] for size in study.sizes[crops]]
             at = np.arange(1, len(each) + 1)
-            axes.errorbar(at, [e.mean() for e in each], yerr=[e.std() for e in each], color=colour, marker=marker, capsize=3,
-                          label=text)
+            axes.errorbar(at, [e.mean() for e in each], yerr=[deviation(e) for e in each], color=colour, marker=marker,
+                          capsize=3, label=text)
             if np.isfinite(study.wide).all():
                 axes.plot(1, 100 * study.wide[place, top], marker="*", markersize=12, color=colour, fillstyle="none",
                           linestyle="none", label=f"one with wider 3, 4, 5, {text}")

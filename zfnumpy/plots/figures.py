@@ -3,6 +3,7 @@
 import functools
 import warnings
 
+import numpy as np
 from PIL import ImageFont
 
 from ..paths import written_whole
@@ -22,6 +23,15 @@ def save_figure(figure, path):
     with written_whole(path) as beside, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")                    # class names in other scripts show as boxes
         figure.savefig(beside, dpi=110)
+
+
+def deviation(values, axis=0):
+    """Return a sample's standard deviation (over N - 1) along an axis, as the studies' tables give it; 0 for one value.
+
+    NaN values are left out.
+    """
+    count = np.isfinite(values).sum(axis)
+    return np.nanstd(values, axis) * np.sqrt(count / np.maximum(count - 1, 1))
 
 
 def printable(text):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .figures import figure_of, save_figure, short
+from .figures import deviation, figure_of, save_figure, short
 from .sheets import tile
 from .truth import style
 
@@ -22,11 +22,11 @@ def _save(folder, study, way, effects, examples):
     grid = figure.subplots(len(effects), 4, squeeze=False, width_ratios=(0.8, 1, 1, 1))
     for row, (kind, effect) in zip(grid, effects.items()):
         top = max(1.2, 1.05 * float(effect.relative[:, :LINES].max()),
-                  float((effect.relative.mean(axis=1) + effect.relative.std(axis=1)).max()))
+                  float((effect.relative.mean(axis=1) + deviation(effect.relative, 1)).max()))
         for axes, letter, values, name in zip(
                 row[1:], "234", (*effect.relative, effect.probability),
                 (f"distance in {study.layers[0]}", f"distance in {study.layers[1]}", "probability of the true class")):
-            mean, spread = values.mean(axis=0), values.std(axis=0)
+            mean, spread = values.mean(axis=0), deviation(values)
             axes.fill_between(effect.steps, mean - spread, mean + spread, color="0.9", linewidth=0)
             for i, line in enumerate(values[:LINES]):
                 axes.plot(effect.steps, line, linewidth=1, label=short(study.classes[study.labels[i]]),

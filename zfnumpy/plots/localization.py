@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from .boxes import STYLES
-from .figures import BLUE, figure_of, save_figure
+from .figures import BLUE, deviation, figure_of, save_figure
 from .sheets import projection_sheet, save_picture
 
 GREYS = ("#b9c4cf", "#8fa3b5", BLUE, "#15486f")               # the four inputs, the map's box in the studies' blue
@@ -58,7 +58,7 @@ def _bars(path, study, inputs, paper):
     figure = figure_of(6.4, 4.4)
     axes = figure.subplots()
     mean = 100 * study.accuracy.mean(axis=1)
-    spread = 100 * study.accuracy.std(axis=1, ddof=min(1, study.accuracy.shape[1] - 1))
+    spread = 100 * deviation(study.accuracy, 1)
     axes.bar(range(len(inputs)), mean, 0.62, yerr=spread, color=GREYS, capsize=4, ecolor="0.25")
     for k, value in enumerate(mean):
         axes.text(k, 2, f"{value:.1f} ± {spread[k]:.1f}", ha="center", va="bottom", fontsize=9,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .figures import figure_of, save_figure
+from .figures import deviation, figure_of, save_figure
 from .truth import style
 
 
@@ -16,7 +16,7 @@ def save_generalization(folder, study, lines):
         known = np.isfinite(values).any(axis=1)
         if known.any():
             each = 100 * values[known]
-            axes.errorbar(study.counts[known], np.nanmean(each, axis=1), yerr=np.nanstd(each, axis=1, ddof=1), capsize=3,
+            axes.errorbar(study.counts[known], np.nanmean(each, axis=1), yerr=deviation(each, 1), capsize=3,
                           label=name, **style(k))
     axes.set_xscale("log")
     axes.set_xticks(study.counts, [str(count) for count in study.counts])
@@ -34,7 +34,7 @@ def save_analysis(folder, study, lines):
     axes = figure.subplots()
     at = np.arange(len(study.layers))
     for k, (name, values) in enumerate(zip(lines, 100 * study.accuracy)):
-        axes.errorbar(at, values.mean(axis=1), yerr=values.std(axis=1, ddof=1), capsize=3, label=name, **style(k))
+        axes.errorbar(at, values.mean(axis=1), yerr=deviation(values, 1), capsize=3, label=name, **style(k))
     axes.set_xticks(at, study.layers, rotation=30 if len(at) > 8 else 0)
     _finish(figure, axes, "layer, from the picture up", "right answers", 1 / len(study.classes))
     save_figure(figure, Path(folder, "analysis.png"))
